@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: GPL-2.0
+//
+// The fault matrix. Every case maps its memory at the same address in every
+// sample, with unmapped pages on both sides, so that no neighbour can lend its
+// anon_vma, and with page tables that stay (page_table_keepers()).
+#include "bench_case.h"
+
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <system_error>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+namespace per_vma_lock
+{
+namespace
+{
+
+using Sample = std::function<void(Meter &)>;
+
+constexpr int read_write = PROT_READ | PROT_WRITE;
+constexpr int anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+constexpr unsigned int ret_instruction = 0xc3;
+
+/** Far from anything that the C library or the kernel places. */
+std::byte *arena()
+{
+	return reinterpret_cast<std::byte *>(0x100000000000);
+}
+
+/** Where small mappings go: 64 KiB into a page table of their own. */
+std::byte *small_area()
+{
+	return arena() + 16 * page_bytes;
+}
+
+/** Where huge mappings go: aligned, behind the small area. */
+std::byte *huge_area()
+{
+	return arena() + 2 * huge_page_bytes;
+}
+
+constexpr std::size_t small_pages = 16;
+constexpr Bytes small_bytes = small_pages * page_bytes;
+/** The page that is measured: neither first nor last of its VMA. */
+constexpr std::size_t measured_page = 5;
+/** A page that another access may have touched before. */
+constexpr std::size_t other_page = 2;
+
+Mapping small_mapping(int protection, int flags, const Fd &file = Fd())
+{
+	return { small_area(), small_bytes, protection, flags, file };
+}
+
+Mapping huge_mapping(int flags, const Fd &file = Fd())
+{
+	return { huge_area(), 2 * huge_page_bytes, read_write, flags, file };
+}
+
+void touch_write(std::byte *address)
+{
+	*static_cast<volatile std::byte *>(address) = std::byte{ 1 };
+}
+
+void touch_read(const std::byte *address)
+{
+	static_cast<void>(*static_cast<const volatile std::byte *>(address));
+}
+
+enum class AnonVma { absent, present };
+
+/** Gives the VMA of @memory an anon_vma by writing to its page @index. */
+void write_if(AnonVma state, const Mapping &memory, std::size_t index)
+{
+	if (state == AnonVma::present)
+		touch_write(memory.page(index));
+}
+
+// The accesses, each on any small mapping.
+
+using MapSmall = std::function<Mapping()>;
+
+Sample first_read(MapSmall map, AnonVma state)
+{
+	return [map = std::move(map), state](Meter &meter) {
+		const Mapping memory = map();
+		write_if(state, memory, other_page);
+		meter.read(memory.page(measured_page));
+	};
+}
+
+Sample first_write(MapSmall map, AnonVma state)
+{
+	return [map = std::move(map), state](Meter &meter) {
+		const Mapping memory = map();
+		write_if(state, memory, other_page);
+		meter.write(memory.page(measured_page));
+	};
+}
+
+Sample write_after_read(MapSmall map, AnonVma state)
+{
+	return [map = std::move(map), state](Meter &meter) {
+		const Mapping memory = map();
+		write_if(state, memory, other_page);
+		touch_read(memory.page(measured_page));
+		meter.write(memory.page(measured_page));
+	};
+}
+
+Sample read_then_write(MapSmall map)
+{
+	return [map = std::move(map)](Meter &meter) {
+		const Mapping memory = map();
+		meter.read(memory.page(measured_page));
+		meter.write(memory.page(measured_page));
+	};
+}
+
+Sample first_execute(MapSmall map)
+{
+	return [map = std::move(map)](Meter &meter) {
+		const Mapping memory = map();
+		meter.execute(memory.page(measured_page));
+	};
+}
+
+/** One kind of small memory: how to map it, and what its cases are called. */
+void add_small_cases(std::vector<Case> &cases, const std::string &backing,
+		     const std::string &words, const std::function<MapSmall()> &mapper)
+{
+	const auto add = [&](const std::string &access, const std::string &sentence, auto sample) {
+		cases.push_back({ backing + "/" + access, sentence + " " + words, Weight::light,
+				  [mapper, sample] { return sample(mapper()); } });
+	};
+
+	add("first_read/no_anon_vma", "first read of a page in a fresh VMA of",
+	    [](MapSmall map) { return first_read(std::move(map), AnonVma::absent); });
+	add("first_read/anon_vma", "first read of a page in a written-to VMA of",
+	    [](MapSmall map) { return first_read(std::move(map), AnonVma::present); });
+	add("first_write/no_anon_vma", "first write to a fresh VMA of",
+	    [](MapSmall map) { return first_write(std::move(map), AnonVma::absent); });
+	add("first_write/anon_vma", "first write to a page in a written-to VMA of",
+	    [](MapSmall map) { return first_write(std::move(map), AnonVma::present); });
+	add("write_after_read/no_anon_vma", "first write to a VMA, to a page read before, of",
+	    [](MapSmall map) { return write_after_read(std::move(map), AnonVma::absent); });
+	add("write_after_read/anon_vma", "write to a page read before, in a written-to VMA of",
+	    [](MapSmall map) { return write_after_read(std::move(map), AnonVma::present); });
+	add("read_then_write/no_anon_vma", "both faults of a read and then a write in a fresh VMA of",
+	    [](MapSmall map) { return read_then_write(std::move(map)); });
+}
+
+void add_anonymous_cases(std::vector<Case> &cases)
+{
+	add_small_cases(cases, "anon", "anonymous memory",
+			[] { return [] { return small_mapping(read_write, anonymous); }; });
+}
+
+void add_file_cases(std::vector<Case> &cases)
+{
+	const auto mapper = [](int protection, int flags) {
+		return [protection, flags]() -> MapSmall {
+			const auto file = std::make_shared<Fd>(filled_memfd(
+				small_bytes, 0, static_cast<std::byte>(ret_instruction)));
+			return [file, protection, flags] {
+				return small_mapping(protection, flags, *file);
+			};
+		};
+	};
+
+	add_small_cases(cases, "private_file", "a private file mapping",
+			mapper(read_write, MAP_PRIVATE));
+
+	const auto text = mapper(PROT_READ | PROT_EXEC, MAP_PRIVATE);
+	cases.push_back({ "text/first_read/no_anon_vma",
+			  "first read of a read-only, executable private file mapping",
+			  Weight::light,
+			  [text] { return first_read(text(), AnonVma::absent); } });
+	cases.push_back({ "text/first_execute/no_anon_vma",
+			  "first instruction fetch from an executable private file mapping",
+			  Weight::light, [text] { return first_execute(text()); } });
+
+	const auto shared = mapper(read_write, MAP_SHARED);
+	cases.push_back({ "shared_file/first_read", "first read of a shared file mapping",
+			  Weight::light,
+			  [shared] { return first_read(shared(), AnonVma::absent); } });
+	cases.push_back({ "shared_file/first_write", "first write to a shared file mapping",
+			  Weight::light,
+			  [shared] { return first_write(shared(), AnonVma::absent); } });
+	cases.push_back({ "shared_file/write_after_read",
+			  "write to a page of a shared file mapping that was read before",
+			  Weight::light,
+			  [shared] { return write_after_read(shared(), AnonVma::absent); } });
+}
+
+// Huge pages: the first huge page of the VMA is the other one, the second is measured.
+
+enum class HugeAccess { read, write, write_after_read, read_then_write };
+
+Sample huge_sample(std::function<Mapping()> map, AnonVma state, HugeAccess access)
+{
+	return [map = std::move(map), state, access](Meter &meter) {
+		const Mapping memory = map();
+		std::byte *measured = memory.start() + huge_page_bytes + page_bytes;
+
+		write_if(state, memory, 0);
+		if (access == HugeAccess::write_after_read)
+			touch_read(measured);
+		if (access == HugeAccess::read || access == HugeAccess::read_then_write)
+			meter.read(measured);
+		if (access != HugeAccess::read)
+			meter.write(measured);
+	};
+}
+
+/** Huge pages in the pool while a case runs; throws CannotRun when there are none. */
+std::shared_ptr<Setting> huge_page_pool()
+{
+	const std::string path = "/proc/sys/vm/nr_hugepages";
+	constexpr int needed = 4;
+
+	try {
+		auto pool = std::make_shared<Setting>(path, std::to_string(needed));
+		if (std::stoi(text_of_file(path)) < needed)
+			throw CannotRun("no memory for " + std::to_string(needed) + " huge pages");
+		return pool;
+	} catch (const std::system_error &problem) {
+		throw CannotRun(problem.what());
+	}
+}
+
+void add_hugetlb_cases(std::vector<Case> &cases)
+{
+	struct Row {
+		std::string name;
+		std::string description;
+		HugeAccess access;
+		AnonVma state;
+	};
+
+	const auto add = [&](const std::string &backing, Weight weight, const Row &row, int flags,
+			     bool with_file) {
+		cases.push_back(
+			{ backing + "/" + row.name, row.description, weight, [=]() -> Sample {
+				 const auto pool = huge_page_pool();
+				 const auto file = std::make_shared<Fd>(
+					 with_file ? filled_memfd(2 * huge_page_bytes, MFD_HUGETLB,
+								  std::byte{ 2 }) :
+						     Fd());
+				 return huge_sample(
+					 [pool, file, flags] { return huge_mapping(flags, *file); },
+					 row.state, row.access);
+			 } });
+	};
+	const int private_flags = anonymous | MAP_HUGETLB;
+
+	for (const Row &row : std::initializer_list<Row>{
+		     { "first_read/no_anon_vma",
+		       "first read of a private hugetlb page that is in no page cache, fresh VMA",
+		       HugeAccess::read, AnonVma::absent },
+		     { "first_write/no_anon_vma", "first write to a fresh private hugetlb VMA",
+		       HugeAccess::write, AnonVma::absent },
+		     { "first_write/anon_vma",
+		       "first write to a page in a written-to private hugetlb VMA",
+		       HugeAccess::write, AnonVma::present },
+		     { "read_then_write/no_anon_vma",
+		       "both faults of a read and then a write in a fresh private hugetlb VMA",
+		       HugeAccess::read_then_write, AnonVma::absent } })
+		add("hugetlb", Weight::heavy, row, private_flags, false);
+	for (const Row &row : std::initializer_list<Row>{
+		     { "first_read/no_anon_vma",
+		       "first read of a cached page in a fresh private hugetlb file mapping",
+		       HugeAccess::read, AnonVma::absent } })
+		add("hugetlb_file", Weight::light, row, MAP_PRIVATE, true);
+	for (const Row &row : std::initializer_list<Row>{
+		     { "first_write/no_anon_vma",
+		       "first write to a cached page in a fresh private hugetlb file mapping",
+		       HugeAccess::write, AnonVma::absent },
+		     { "first_write/anon_vma",
+		       "first write to a cached page in a written-to private hugetlb file mapping",
+		       HugeAccess::write, AnonVma::present },
+		     { "write_after_read/no_anon_vma",
+		       "first write to a private hugetlb file mapping, to a page read before",
+		       HugeAccess::write_after_read, AnonVma::absent } })
+		add("hugetlb_file", Weight::heavy, row, MAP_PRIVATE, true);
+	for (const Row &row : std::initializer_list<Row>{
+		     { "first_read", "first read of a cached page of a shared hugetlb file mapping",
+		       HugeAccess::read, AnonVma::absent },
+		     { "first_write", "first write to a cached page of a shared hugetlb file mapping",
+		       HugeAccess::write, AnonVma::absent } })
+		add("hugetlb_shared", Weight::light, row, MAP_SHARED, true);
+}
+
+/** Transparent huge pages as a case wants them; throws CannotRun. */
+std::shared_ptr<std::vector<std::unique_ptr<Setting>>> thp_settings(const std::string &zero_page)
+{
+	const std::string folder = "/sys/kernel/mm/transparent_hugepage/";
+	auto settings = std::make_shared<std::vector<std::unique_ptr<Setting>>>();
+
+	try {
+		settings->push_back(std::make_unique<Setting>(folder + "enabled", "always"));
+		settings->push_back(std::make_unique<Setting>(folder + "use_zero_page", zero_page));
+	} catch (const std::system_error &problem) {
+		throw CannotRun(problem.what());
+	}
+	return settings;
+}
+
+void add_thp_cases(std::vector<Case> &cases)
+{
+	struct Row {
+		std::string name;
+		std::string description;
+		Weight weight;
+		HugeAccess access;
+		AnonVma state;
+		std::string zero_page;
+	};
+
+	for (const Row &row : std::initializer_list<Row>{
+		     { "thp/first_read/no_anon_vma", "huge zero page mapped by a read, fresh VMA",
+		       Weight::light, HugeAccess::read, AnonVma::absent, "1" },
+		     { "thp/first_read/anon_vma", "huge zero page mapped by a read, written-to VMA",
+		       Weight::light, HugeAccess::read, AnonVma::present, "1" },
+		     { "thp/write_after_read/no_anon_vma",
+		       "first write to a VMA, to a huge zero page", Weight::heavy,
+		       HugeAccess::write_after_read, AnonVma::absent, "1" },
+		     { "thp/read_then_write/no_anon_vma",
+		       "both faults of a read (huge zero page) and then a write, fresh VMA",
+		       Weight::heavy, HugeAccess::read_then_write, AnonVma::absent, "1" },
+		     { "thp/first_write/no_anon_vma", "transparent huge page by a write, fresh VMA",
+		       Weight::heavy, HugeAccess::write, AnonVma::absent, "1" },
+		     { "thp/first_write/anon_vma",
+		       "transparent huge page by a write, written-to VMA", Weight::heavy,
+		       HugeAccess::write, AnonVma::present, "1" },
+		     { "thp_no_zero_page/first_read/no_anon_vma",
+		       "transparent huge page by a read (use_zero_page=0), fresh VMA",
+		       Weight::heavy, HugeAccess::read, AnonVma::absent, "0" } })
+		cases.push_back({ row.name, row.description, row.weight, [row]() -> Sample {
+					 const auto settings = thp_settings(row.zero_page);
+					 return huge_sample(
+						 [settings] { return huge_mapping(anonymous); },
+						 row.state, row.access);
+				 } });
+}
+
+/** A userfaultfd that answers nothing by itself; throws CannotRun. */
+Fd new_userfaultfd()
+{
+	Fd descriptor(static_cast<int>(
+		syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY)));
+	uffdio_api api{};
+
+	api.api = UFFD_API;
+	if (descriptor.number() < 0 || ioctl(descriptor.number(), UFFDIO_API, &api) != 0)
+		throw CannotRun(std::string("userfaultfd: ") + std::strerror(errno));
+	return descriptor;
+}
+
+/** UFFDIO_COPY or UFFDIO_ZEROPAGE of one page into a registered VMA. */
+Sample userfaultfd_sample(unsigned long operation, AnonVma state)
+{
+	const auto descriptor = std::make_shared<Fd>(new_userfaultfd());
+	const auto source = std::make_shared<std::vector<std::byte>>(2 * page_bytes, std::byte{ 3 });
+
+	return [=](Meter &meter) {
+		const Mapping memory = small_mapping(read_write, anonymous);
+		const auto page_of = [&](std::size_t index) {
+			return reinterpret_cast<std::uint64_t>(memory.page(index));
+		};
+		const auto source_page =
+			(reinterpret_cast<std::uint64_t>(source->data()) + page_bytes - 1) &
+			~(page_bytes - 1);
+		write_if(state, memory, other_page);
+
+		uffdio_register range{};
+		range.range = { page_of(0), small_bytes };
+		range.mode = UFFDIO_REGISTER_MODE_MISSING;
+		if (ioctl(descriptor->number(), UFFDIO_REGISTER, &range) != 0)
+			throw CannotRun(std::string("UFFDIO_REGISTER: ") + std::strerror(errno));
+
+		uffdio_copy copy{};
+		copy.dst = page_of(measured_page);
+		copy.src = source_page;
+		copy.len = page_bytes;
+		uffdio_zeropage zero{};
+		zero.range = { page_of(measured_page), page_bytes };
+		void *argument = operation == UFFDIO_COPY ? static_cast<void *>(&copy) :
+							    static_cast<void *>(&zero);
+		meter.system_call("userfaultfd ioctl", SYS_ioctl,
+				  static_cast<std::uint64_t>(descriptor->number()), operation,
+				  reinterpret_cast<std::uint64_t>(argument));
+	};
+}
+
+void add_userfaultfd_cases(std::vector<Case> &cases)
+{
+	cases.push_back({ "uffd_copy/no_anon_vma", "UFFDIO_COPY of a page into a fresh VMA",
+			  Weight::light,
+			  [] { return userfaultfd_sample(UFFDIO_COPY, AnonVma::absent); } });
+	cases.push_back({ "uffd_copy/anon_vma", "UFFDIO_COPY of a page into a written-to VMA",
+			  Weight::light,
+			  [] { return userfaultfd_sample(UFFDIO_COPY, AnonVma::present); } });
+	cases.push_back({ "uffd_zeropage/no_anon_vma", "UFFDIO_ZEROPAGE into a fresh VMA",
+			  Weight::light,
+			  [] { return userfaultfd_sample(UFFDIO_ZEROPAGE, AnonVma::absent); } });
+}
+
+/** madvise(2) of one page; a kernel that does not know @advice cannot run the case. */
+Sample advice_sample(MapSmall map, int advice, AnonVma state)
+{
+	{
+		const Mapping trial = map();
+		if (madvise(trial.page(0), page_bytes, advice) != 0)
+			throw CannotRun("madvise " + std::to_string(advice) + ": " +
+					std::strerror(errno));
+	}
+	return [map = std::move(map), advice, state](Meter &meter) {
+		const Mapping memory = map();
+		write_if(state, memory, other_page);
+		meter.system_call("madvise", SYS_madvise,
+				  reinterpret_cast<std::uint64_t>(memory.page(measured_page)),
+				  page_bytes, static_cast<std::uint64_t>(advice));
+	};
+}
+
+void add_madvise_cases(std::vector<Case> &cases)
+{
+	const auto anon = [] { return small_mapping(read_write, anonymous); };
+	const auto file = []() -> MapSmall {
+		const auto memfd =
+			std::make_shared<Fd>(filled_memfd(small_bytes, 0, std::byte{ 4 }));
+		return [memfd] { return small_mapping(read_write, MAP_PRIVATE, *memfd); };
+	};
+
+	cases.push_back({ "guard_install/no_anon_vma", "MADV_GUARD_INSTALL on a fresh VMA",
+			  Weight::light, [anon] {
+				  return advice_sample(anon, MADV_GUARD_INSTALL, AnonVma::absent);
+			  } });
+	cases.push_back({ "guard_install/anon_vma", "MADV_GUARD_INSTALL on a written-to VMA",
+			  Weight::light, [anon] {
+				  return advice_sample(anon, MADV_GUARD_INSTALL, AnonVma::present);
+			  } });
+	cases.push_back({ "guard_install_file/no_anon_vma",
+			  "MADV_GUARD_INSTALL on a fresh private file mapping", Weight::light,
+			  [file] {
+				  return advice_sample(file(), MADV_GUARD_INSTALL, AnonVma::absent);
+			  } });
+	cases.push_back({ "populate_read/no_anon_vma",
+			  "MADV_POPULATE_READ of an anonymous page, fresh VMA (GUP)",
+			  Weight::light, [anon] {
+				  return advice_sample(anon, MADV_POPULATE_READ, AnonVma::absent);
+			  } });
+	cases.push_back({ "populate_write/no_anon_vma",
+			  "MADV_POPULATE_WRITE of an anonymous page, fresh VMA (GUP)",
+			  Weight::light, [anon] {
+				  return advice_sample(anon, MADV_POPULATE_WRITE, AnonVma::absent);
+			  } });
+}
+
+} // namespace
+
+std::vector<Case> fault_cases()
+{
+	std::vector<Case> cases;
+
+	add_anonymous_cases(cases);
+	add_file_cases(cases);
+	add_hugetlb_cases(cases);
+	add_thp_cases(cases);
+	add_userfaultfd_cases(cases);
+	add_madvise_cases(cases);
+	return cases;
+}
+
+std::vector<Mapping> page_table_keepers()
+{
+	std::vector<Mapping> keepers;
+
+	// One page before and one behind the small area in its page table; the
+	// first and the last huge page of the neighbourhood for the tables above.
+	for (std::byte *address : { arena(), arena() + huge_page_bytes - page_bytes,
+				    arena() + 8 * huge_page_bytes }) {
+		keepers.emplace_back(address, page_bytes, read_write, MAP_SHARED | MAP_ANONYMOUS,
+				     Fd());
+		touch_write(address);
+	}
+	return keepers;
+}
+
+} // namespace per_vma_lock

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0
+//
+// Instructions and events of every kind of page fault, as JSON lines on stdout.
+#include "bench_case.h"
+
+#include <fnmatch.h>
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iostream>
+#include <map>
+#include <span>
+#include <sstream>
+#include <string_view>
+
+namespace per_vma_lock
+{
+namespace
+{
+
+constexpr std::string_view usage =
+	R"(usage: fault_cost [--samples N] [--heavy-samples N] [--case PATTERN]... [--list]
+
+Prints, as one JSON object a line, what each kind of page fault costs: instructions
+from user access to user access, and the events counted during the fault. Has to
+run where one tick of the time stamp counter is one instruction: in a guest of
+QEMU started with -icount shift=0,sleep=off -smp 1.
+
+  --samples N        samples of each case (default 300)
+  --heavy-samples N  samples of cases that clear or copy a huge page (default 300)
+  --event-samples N  samples in which events are counted (default 8, 0: none)
+  --case PATTERN     only the cases whose name matches the shell pattern
+  --list             names and descriptions of all cases
+
+exit status: 0 measured, 1 a case failed, 2 wrong usage, 4 the clock does not count
+instructions
+)";
+
+constexpr int exit_failed = 1;
+constexpr int exit_usage = 2;
+constexpr int exit_cannot_run = 4;
+
+struct Options {
+	unsigned int samples = 300;
+	unsigned int heavy_samples = 300;
+	unsigned int event_samples = 8;
+	std::vector<std::string> patterns;
+	bool list = false;
+	bool help = false;
+};
+
+class UsageError : public std::runtime_error {
+	using std::runtime_error::runtime_error;
+};
+
+unsigned int number_from(std::string_view text, std::string_view option)
+{
+	unsigned int number = 0;
+	const auto [end, problem] =
+		std::from_chars(text.data(), text.data() + text.size(), number);
+
+	if (problem != std::errc() || end != text.data() + text.size())
+		throw UsageError(std::string(option) + " needs a number, not '" +
+				 std::string(text) + "'");
+	return number;
+}
+
+Options options_from(std::span<char *const> arguments)
+{
+	Options options;
+
+	for (std::size_t index = 1; index < arguments.size(); index++) {
+		const std::string_view option = arguments[index];
+		const auto value = [&]() -> std::string_view {
+			if (++index == arguments.size())
+				throw UsageError(std::string(option) + " needs a value");
+			return arguments[index];
+		};
+
+		if (option == "--help")
+			options.help = true;
+		else if (option == "--list")
+			options.list = true;
+		else if (option == "--samples")
+			options.samples = number_from(value(), option);
+		else if (option == "--heavy-samples")
+			options.heavy_samples = number_from(value(), option);
+		else if (option == "--event-samples")
+			options.event_samples = number_from(value(), option);
+		else if (option == "--case")
+			options.patterns.emplace_back(value());
+		else
+			throw UsageError("unknown option '" + std::string(option) +
+					 "'; see --help");
+	}
+	if (!options.samples || !options.heavy_samples)
+		throw UsageError("at least one sample is needed");
+	return options;
+}
+
+/** @text as a JSON string. */
+std::string json(const std::string &text)
+{
+	std::string quoted = "\"";
+
+	for (char character : text) {
+		if (character == '"' || character == '\\')
+			quoted += '\\';
+		quoted += character < ' ' ? ' ' : character;
+	}
+	return quoted + '"';
+}
+
+std::string json(const std::optional<std::uint64_t> &number)
+{
+	return number ? std::to_string(*number) : "null";
+}
+
+/** Samples as [[value, how often], ...] in rising order. */
+std::string json(const std::vector<Instructions> &sorted)
+{
+	std::map<Instructions, unsigned int> histogram;
+	std::ostringstream text;
+
+	for (Instructions value : sorted)
+		histogram[value]++;
+	for (const auto &[value, times] : histogram)
+		text << (text.tellp() ? ",[" : "[") << value << ',' << times << ']';
+	return "[" + text.str() + "]";
+}
+
+constexpr unsigned int warm_up_samples = 8;
+
+std::vector<Instructions> sorted_samples(const Case &measured, const ProbeOverhead &overhead,
+					 unsigned int count)
+{
+	const auto sample = measured.prepare();
+	Meter meter(overhead, Meter::Counts::instructions, measured.weight == Weight::heavy);
+	std::vector<Instructions> samples;
+
+	for (unsigned int taken = 0; taken < warm_up_samples; taken++)
+		sample(meter);
+	meter.take_instructions();
+	samples.reserve(count);
+	while (samples.size() < count) {
+		sample(meter);
+		samples.push_back(meter.take_instructions());
+	}
+	std::sort(samples.begin(), samples.end());
+	return samples;
+}
+
+/** The events of a fault as a JSON object: the median over the samples. */
+std::string events_of(const Case &measured, const ProbeOverhead &overhead, unsigned int count)
+{
+	const auto sample = measured.prepare();
+	Meter meter(overhead, Meter::Counts::events, false);
+	std::vector<std::vector<std::optional<std::uint64_t>>> samples;
+	std::ostringstream text;
+
+	sample(meter);
+	meter.take_events();
+	while (samples.size() < count) {
+		sample(meter);
+		samples.push_back(meter.take_events());
+	}
+	for (std::size_t event = 0; event < FaultEvents::names().size(); event++) {
+		std::sort(samples.begin(), samples.end(), [&](const auto &left, const auto &right) {
+			return left[event] < right[event];
+		});
+		text << (event ? "," : "") << json(FaultEvents::names()[event]) << ':'
+		     << json(samples[samples.size() / 2][event]);
+	}
+	return "{" + text.str() + "}";
+}
+
+/** Prints a line about @known, its rest by @measure; false when that failed. */
+template <typename Measure>
+bool line_printed(const std::string &record, const Case &known, Measure measure)
+{
+	std::cout << "{\"record\":" << json(record) << ",\"name\":" << json(known.name);
+	bool good = true;
+
+	try {
+		measure();
+	} catch (const CannotRun &reason) {
+		std::cout << ",\"skipped\":" << json(reason.what());
+	} catch (const std::exception &problem) {
+		std::cout << ",\"failed\":" << json(problem.what());
+		good = false;
+	}
+	std::cout << '}' << std::endl;
+	return good;
+}
+
+bool cost_printed(const Case &known, const ProbeOverhead &overhead, const Options &options)
+{
+	return line_printed("cost", known, [&] {
+		constexpr std::size_t percent = 100;
+		constexpr std::size_t high_percentile = 99;
+		const bool heavy = known.weight == Weight::heavy;
+
+		std::cout << ",\"description\":" << json(known.description);
+		const auto samples = sorted_samples(
+			known, overhead, heavy ? options.heavy_samples : options.samples);
+		std::cout << ",\"samples\":" << samples.size() << ",\"min\":" << samples.front()
+			  << ",\"median\":" << samples[samples.size() / 2] << ",\"p99\":"
+			  << samples[(samples.size() - 1) * high_percentile / percent]
+			  << ",\"histogram\":" << json(samples);
+	});
+}
+
+bool events_printed(const Case &known, const ProbeOverhead &overhead, const Options &options)
+{
+	return line_printed("events", known, [&] {
+		const std::string events = events_of(known, overhead, options.event_samples);
+
+		std::cout << ",\"events\":" << events;
+	});
+}
+
+std::vector<Case> chosen_cases(const std::vector<std::string> &patterns)
+{
+	std::vector<Case> cases = fault_cases();
+
+	for (const std::string &pattern : patterns)
+		if (std::none_of(cases.begin(), cases.end(), [&](const Case &known) {
+			    return fnmatch(pattern.c_str(), known.name.c_str(), 0) == 0;
+		    }))
+			throw UsageError("unknown case '" + pattern + "'; --list names them all");
+	if (!patterns.empty())
+		std::erase_if(cases, [&](const Case &known) {
+			return std::none_of(patterns.begin(), patterns.end(), [&](const auto &pattern) {
+				return fnmatch(pattern.c_str(), known.name.c_str(), 0) == 0;
+			});
+		});
+	return cases;
+}
+
+int run(const Options &options)
+{
+	const std::vector<Case> cases = chosen_cases(options.patterns);
+
+	if (options.list) {
+		for (const Case &known : cases)
+			std::cout << known.name << '\t' << known.description << '\n';
+		return 0;
+	}
+
+	const ClockCheck clock = check_instruction_clock();
+	if (!clock.counts_instructions) {
+		std::cerr << "fault_cost: the clock does not count instructions: " << clock.reason
+			  << "; start QEMU with -icount shift=0,sleep=off -smp 1\n";
+		return exit_cannot_run;
+	}
+
+	utsname kernel{};
+	uname(&kernel);
+	std::cout << "{\"record\":\"run\",\"schema\":1,\"kernel\":" << json(kernel.release)
+		  << ",\"probe_overhead\":{\"read\":" << clock.overhead.read
+		  << ",\"write\":" << clock.overhead.write << ",\"call\":" << clock.overhead.call
+		  << "},\"missing_events\":{";
+	{
+		const FaultEvents events;
+		for (const char *separator = ""; const auto &[event, reason] : events.missing()) {
+			std::cout << separator << json(event) << ':' << json(reason);
+			separator = ",";
+		}
+	}
+	std::cout << "}}" << std::endl;
+
+	const std::vector<Mapping> keepers = page_table_keepers();
+	bool good = true;
+	for (const Case &known : cases)
+		good = cost_printed(known, clock.overhead, options) && good;
+	// Afterwards: a tracepoint or kprobe that is on changes the cost.
+	if (options.event_samples)
+		for (const Case &known : cases)
+			good = events_printed(known, clock.overhead, options) && good;
+	return good ? 0 : exit_failed;
+}
+
+} // namespace
+} // namespace per_vma_lock
+
+int main(int argc, char **argv)
+{
+	using namespace per_vma_lock;
+
+	try {
+		const Options options =
+			options_from(std::span(argv, static_cast<std::size_t>(argc)));
+		if (options.help) {
+			std::cout << usage;
+			return 0;
+		}
+		return run(options);
+	} catch (const UsageError &problem) {
+		std::cerr << "fault_cost: " << problem.what() << '\n';
+		return exit_usage;
+	} catch (const std::exception &problem) {
+		std::cerr << "fault_cost: " << problem.what() << '\n';
+		return exit_failed;
+	}
+}
