@@ -1,0 +1,114 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# From what the guests printed to a table, its JSON twin and a verdict. Needs
+# common.sh and guest.sh.
+
+# ktap_lines FILE: the KTAP of the job, without carriage returns and without the
+# "# " that the kselftest runner puts before the lines of a test program.
+ktap_lines() {
+	tr -d '\r' <"$1" | sed -E 's/^(# )+//'
+}
+
+# ktap_counts FILE: "PASSED FAILED SKIPPED" of the test cases in the job's KTAP.
+# The runner's own line for the whole program counts only when it is bad and no
+# case was: a program that dies says nothing itself.
+ktap_counts() {
+	ktap_lines "$1" | awk '
+		/^not ok [0-9]+ selftests: / { program++; next }
+		/^ok [0-9]+ selftests: / { next }
+		/^ok [0-9]+ .*# SKIP/ { skipped++; next }
+		/^ok [0-9]+ / { passed++; next }
+		/^not ok [0-9]+ / { failed++ }
+		END { print passed + 0, failed + (program && !failed ? program : 0), skipped + 0 }'
+}
+
+# ktap_failed FILE: the names of the test cases that failed, one a line, or the
+# program that did.
+ktap_failed() {
+	ktap_lines "$1" | awk '
+		/^not ok [0-9]+ selftests: / { program = program $0 "\n"; next }
+		/^not ok [0-9]+ / { sub(/^not ok [0-9]+ (- )?/, ""); sub(/ #.*/, ""); print; n++ }
+		END { if (!n) printf "%s", program }'
+}
+
+# fault_rows FILE: "KIND MMAP_LOCK TRYLOCK ANON_VMA VERDICT" of every fault kind
+# measured.
+fault_rows() {
+	ktap_lines "$1" | awk '$1 == "fault" && $3 == "mmap_lock" && $5 == "trylock" && NF >= 10 {
+		if (!($2 in seen)) print $2, $4, $6, $8, $10
+		seen[$2] = 1
+	}'
+}
+
+# kernel_json VARIANT LOG RC: what one boot gave, as a JSON object.
+kernel_json() {
+	local counts
+	read -ra counts < <(ktap_counts "$2.out")
+	jq -n --arg variant "$1" --argjson rc "$3" --argjson passed "${counts[0]}" \
+		--argjson failed "${counts[1]}" --argjson skipped "${counts[2]}" \
+		--rawfile failures <(ktap_failed "$2.out") --rawfile splats <(guest_splats "$2") \
+		--rawfile rows <(fault_rows "$2.out") \
+		'def lines: split("\n") | map(select(. != ""));
+		{ variant: $variant, exit_code: $rc, passed: $passed, failed: $failed, skipped: $skipped,
+		  failures: ($failures | lines), console: ($splats | lines),
+		  faults: ($rows | lines | map(split(" ") | { kind: .[0], mmap_lock: (.[1] | tonumber),
+			trylock: (.[2] | tonumber), anon_vma: (.[3] | tonumber), verdict: .[4] })) }'
+}
+
+# report_table REPORT.JSON: one line per fault kind, mainline beside patched.
+# mmap_lock counts acquisitions per fault, those by trylock in brackets;
+# instructions are per fault, where scripts/lib/fault-cost measured them.
+report_table() {
+	{
+		printf 'fault\tmainline mmap_lock\tpatched mmap_lock\tmainline insns\tpatched insns\tratio\n'
+		jq -r '
+			def lock: if . == null then "-" elif .trylock > 0 then "\(.mmap_lock) (\(.trylock) trylock)"
+				else "\(.mmap_lock)" end;
+			def number: if . == null then "-" else tostring end;
+			(.kernels | map({ key: .variant, value: (.faults | map({ key: .kind, value: . }) | from_entries) })
+				| from_entries) as $f
+			| (.cost // {}) as $cost
+			| [.kernels[].faults[].kind] | reduce .[] as $k ([]; if index([$k]) then . else . + [$k] end)
+			| .[] | . as $kind | ($cost[$kind] // {}) as $c
+			| [$kind, ($f.base[$kind] | lock), ($f.patched[$kind] | lock), ($c.mainline | number),
+			   ($c.patched | number),
+			   (if $c.mainline and $c.patched then ($c.patched / $c.mainline * 1000 | round / 1000 | tostring)
+			    else "-" end)] | @tsv' "$1"
+	} | column -t -s $'\t'
+}
+
+# report_problems REPORT.JSON: a line for everything that makes the verdict bad.
+report_problems() {
+	jq -r '
+		(.kernels[] | . as $k
+		| (.failures[] | "\($k.variant): \(.) failed"),
+		  (.console[] | "\($k.variant): the kernel complained during \(.)"),
+		  (select(.exit_code != 0 and (.failures | length) == 0)
+			| "\($k.variant): the guest ended with \(.exit_code)"),
+		  (select(.passed == 0) | "\($k.variant): no test passed"),
+		  (select(.faults | length == 0) | "\($k.variant): no fault was measured"),
+		  (.faults[] | select(.verdict != (if $k.variant == "base" then "mainline" else $k.variant end)
+				and .verdict != "same")
+			| "\($k.variant): \(.kind): verdict \(.verdict), \(.mmap_lock) mmap_lock per fault")),
+		((.kernels | map({ key: .variant, value: .faults }) | from_entries) as $f
+		| select($f.base and $f.patched)
+		| ($f.base | map({ key: .kind, value: . }) | from_entries) as $b
+		| $f.patched[] | select($b[.kind] and .mmap_lock > $b[.kind].mmap_lock)
+		| "\(.kind): \(.mmap_lock) mmap_lock per fault, mainline \($b[.kind].mmap_lock)")' "$1"
+}
+
+# report_verdict REPORT.JSON: the last line, and the exit code.
+report_verdict() {
+	local problems summary
+	problems=$(report_problems "$1")
+	summary=$(jq -r '[.kernels[] | "\(.variant) \(.passed) passed, \(.failed) failed, \(.skipped) skipped"]
+		| join("; ")' "$1")
+	if [ -n "$problems" ]; then
+		head -n 20 <<<"$problems" | sed 's/^/problem: /'
+		printf 'verdict: bad (%d problems; %s)\n' "$(wc -l <<<"$problems")" "$summary"
+		return 1
+	fi
+	printf 'verdict: good (%d fault kinds; %s)\n' \
+		"$(jq '[.kernels[].faults[].kind] | unique | length' "$1")" "$summary"
+}

@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Builds and installs the selftest with the kernel tree's own make, and packs it
+# for the guest. Needs kernels.sh and guest.sh.
+
+PVA_SELFTEST=$PVA_TOP/tools-testing-selftests-mm
+PVA_TARGET=mm/per_vma_lock
+
+# selftest_key BASE: names what the build depends on.
+selftest_key() {
+	{
+		git_cache rev-parse "$(source_commit "$1")^{tree}"
+		find "$PVA_SELFTEST" -type f -print0 | sort -z | xargs -0 sha256sum
+		find "$PVA_LIB"/guest-* "$PVA_LIB/guest.sh" "$PVA_LIB/selftest.sh" -print0 | xargs -0 sha256sum
+		dpkg-query -W libgtest-dev liburing-dev busybox-static 2>/dev/null || true
+		g++ --version | head -n 1
+	} | sha256sum | cut -c1-20
+}
+
+# initramfs_file BASE: where the packed selftest is, once built.
+initramfs_file() {
+	printf '%s/images/initramfs-%s.cpio\n' "$PVA_CACHE" "$(selftest_key "$1")"
+}
+
+# selftest_build BASE: builds the selftest and packs the initramfs, if needed.
+selftest_build() {
+	local base=$1 file tree out log=$PVA_CACHE/log/selftest-$1
+	need_build_packages
+	need_guest_packages
+	source_prepare "$base"
+	file=$(initramfs_file "$base") || exit
+	[ ! -e "$file" ] || return 0
+	cache_lock
+	need_space 1048576 "building the selftest"
+	stage "building the selftest for $base"
+	tree=$(build_tree "$base")
+	out=$PVA_CACHE/build/${tree##*/}-selftest
+	if [ ! -e "$tree.dated" ]; then
+		run_logged "$log-checkout" "checking out" checkout "$tree" "$(source_commit "$base")" ||
+			die 3 "cannot check out $base in $tree"
+	fi
+	run_logged "$log" "compiling the selftest" selftest_make "$tree" "$out" ||
+		die 1 "the selftest does not build: see $log"
+	[ -s "$out/install/kselftest-list.txt" ] ||
+		die 1 "the selftest was built, but make install put no test into the list: see $log"
+	mkdir -p "$PVA_CACHE/images"
+	rm -rf "$out/root" && mkdir -p "$out/root"
+	cp -a "$out/install" "$out/root/kselftest"
+	run_logged "$log-initramfs" "packing the initramfs" initramfs_pack "$file" "$out/root/kselftest" ||
+		die 3 "cannot write $file"
+}
+
+selftest_make() {
+	local tree=$1 out=$2
+	mkdir -p "$tree/tools/testing/selftests/mm" "$out" && rm -rf "$out/install" &&
+		rsync -rc --delete "$PVA_SELFTEST/per_vma_lock/" "$tree/tools/testing/selftests/$PVA_TARGET/" &&
+		nice make -C "$tree" O="$out" headers &&
+		nice make -C "$tree/tools/testing/selftests" O="$out" TARGETS="$PVA_TARGET" -j"$PVA_JOBS" \
+			KSFT_INSTALL_PATH="$out/install" FORCE_TARGETS=1 install
+}
+
+# kselftest_job ARGUMENTS [FILTER]: the guest's job: the kselftest runner, with
+# ARGUMENTS for the test program.
+kselftest_job() {
+	cat <<-JOB
+		export KSELFTEST_PER_VMA_LOCK_ARGS='$1'
+		cd /kselftest && ./run_kselftest.sh
+	JOB
+}
