@@ -160,3 +160,13 @@ guest_splats() {
 			if (line !~ /^=+$/) print (test == "" ? "boot" : test) ": " line
 		}'
 }
+
+# guest_shell KERNEL-DIR INITRAMFS SMP MEMORY ACCEL: the console here, until the
+# guest's shell ends (or Ctrl-A X).
+guest_shell() {
+	local machine=(-accel "tcg,thread=multi" -cpu max)
+	[ "$5" = tcg ] || machine=(-accel kvm -cpu host)
+	"$PVA_QEMU" -machine q35 "${machine[@]}" -smp "$3" -m "$4" -nodefaults -display none -no-reboot \
+		-serial mon:stdio -serial null -kernel "$1/bzImage" -initrd "$2" \
+		-append "console=ttyS0 panic=-1 ramdisk_size=131072 quiet pva.shell"
+}

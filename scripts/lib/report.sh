@@ -41,19 +41,20 @@ fault_rows() {
 	}'
 }
 
-# kernel_json VARIANT LOG RC: what one boot gave, as a JSON object.
+# kernel_json VARIANT LOG RC EXPECT: what one boot gave, as a JSON object.
 kernel_json() {
 	local counts
 	read -ra counts < <(ktap_counts "$2.out")
-	jq -n --arg variant "$1" --argjson rc "$3" --argjson passed "${counts[0]}" \
+	jq -n --arg variant "$1" --arg expect "$4" --argjson rc "$3" --argjson passed "${counts[0]}" \
 		--argjson failed "${counts[1]}" --argjson skipped "${counts[2]}" \
 		--rawfile failures <(ktap_failed "$2.out") --rawfile splats <(guest_splats "$2") \
 		--rawfile rows <(fault_rows "$2.out") \
 		'def lines: split("\n") | map(select(. != ""));
-		{ variant: $variant, exit_code: $rc, passed: $passed, failed: $failed, skipped: $skipped,
+		{ variant: $variant, expect: $expect, exit_code: $rc, passed: $passed, failed: $failed, skipped: $skipped,
 		  failures: ($failures | lines), console: ($splats | lines),
-		  faults: ($rows | lines | map(split(" ") | { kind: .[0], mmap_lock: (.[1] | tonumber),
-			trylock: (.[2] | tonumber), anon_vma: (.[3] | tonumber), verdict: .[4] })) }'
+		  faults: ($rows | lines | map(split(" ") | { kind: .[0], mmap_lock: (.[1] | tonumber? // null),
+			trylock: (.[2] | tonumber? // null), anon_vma: (.[3] | tonumber? // null),
+			verdict: .[4] })) }'
 }
 
 # report_table REPORT.JSON: one line per fault kind, mainline beside patched.
@@ -63,7 +64,7 @@ report_table() {
 	{
 		printf 'fault\tmainline mmap_lock\tpatched mmap_lock\tmainline insns\tpatched insns\tratio\n'
 		jq -r '
-			def lock: if . == null then "-" elif .trylock > 0 then "\(.mmap_lock) (\(.trylock) trylock)"
+			def lock: if . == null then "-" elif (.trylock // 0) > 0 then "\(.mmap_lock) (\(.trylock) trylock)"
 				else "\(.mmap_lock)" end;
 			def number: if . == null then "-" else tostring end;
 			(.kernels | map({ key: .variant, value: (.faults | map({ key: .kind, value: . }) | from_entries) })
@@ -88,8 +89,8 @@ report_problems() {
 			| "\($k.variant): the guest ended with \(.exit_code)"),
 		  (select(.passed == 0) | "\($k.variant): no test passed"),
 		  (select(.faults | length == 0) | "\($k.variant): no fault was measured"),
-		  (.faults[] | select(.verdict != (if $k.variant == "base" then "mainline" else $k.variant end)
-				and .verdict != "same")
+		  (.faults[] | select($k.expect != "auto" and .verdict != $k.expect
+				and .verdict != "both")
 			| "\($k.variant): \(.kind): verdict \(.verdict), \(.mmap_lock) mmap_lock per fault")),
 		((.kernels | map({ key: .variant, value: .faults }) | from_entries) as $f
 		| select($f.base and $f.patched)
