@@ -64,35 +64,48 @@ struct Executions {
 	std::uint64_t count;
 };
 
-/** How often each instruction ran since the last start marker; addresses must not move. */
-std::deque<Executions> current;
-std::unordered_map<std::uint64_t, Executions *> by_address;
+/** Windows below that saw no fault: the calibration of the probes. */
+constexpr std::uint64_t least_of_a_fault = 100;
 
 struct Window {
 	std::uint64_t instructions = UINT64_MAX;
 	std::vector<Executions> executions;
 };
 
-Window shortest;
-std::uint64_t windows;
-std::string output;
+struct State {
+	/** How often each instruction ran since the last start marker; never moved. */
+	std::deque<Executions> current;
+	std::unordered_map<std::uint64_t, Executions *> by_address;
+	Window shortest;
+	std::uint64_t windows = 0;
+	std::string output;
+};
+
+/** Never destroyed: QEMU calls back after the destructors of static objects have run. */
+State &state()
+{
+	static State &only = *new State;
+	return only;
+}
 
 void window_starts(unsigned int, void *)
 {
-	for (Executions &executions : current)
+	for (Executions &executions : state().current)
 		executions.count = 0;
 }
 
 void window_stops(unsigned int, void *)
 {
+	const std::deque<Executions> &current = state().current;
+	Window &shortest = state().shortest;
 	const std::uint64_t sum =
 		std::accumulate(current.begin(), current.end(), std::uint64_t{ 0 },
 				[](std::uint64_t total, const Executions &executions) {
 					return total + executions.count;
 				});
 
-	windows++;
-	if (sum >= shortest.instructions)
+	state().windows++;
+	if (sum < least_of_a_fault || sum >= shortest.instructions)
 		return;
 	shortest.instructions = sum;
 	shortest.executions.clear();
@@ -116,9 +129,9 @@ void block_translated(qemu_plugin_id_t, qemu_plugin_tb *block)
 								       no_registers, nullptr);
 		}
 
-		Executions *&executions = by_address[address];
+		Executions *&executions = state().by_address[address];
 		if (!executions)
-			executions = &current.emplace_back(Executions{ address, 0 });
+			executions = &state().current.emplace_back(Executions{ address, 0 });
 		qemu_plugin_register_vcpu_insn_exec_inline(instruction, inline_add,
 							   &executions->count, 1);
 	}
@@ -126,19 +139,19 @@ void block_translated(qemu_plugin_id_t, qemu_plugin_tb *block)
 
 void write_shortest_window(qemu_plugin_id_t, void *)
 {
-	std::FILE *file = std::fopen(output.c_str(), "w");
+	std::FILE *file = std::fopen(state().output.c_str(), "w");
 
 	if (!file) {
-		std::perror(output.c_str());
+		std::perror(state().output.c_str());
 		return;
 	}
-	for (const Executions &executions : shortest.executions)
+	for (const auto &executions : state().shortest.executions)
 		std::fprintf(file, "%016llx %llu\n",
 			     static_cast<unsigned long long>(executions.address),
 			     static_cast<unsigned long long>(executions.count));
 	std::fclose(file);
 	std::fprintf(stderr, "bench-plugin: %llu windows\n",
-		     static_cast<unsigned long long>(windows));
+		     static_cast<unsigned long long>(state().windows));
 }
 
 } // namespace
@@ -149,8 +162,8 @@ int qemu_plugin_install(qemu_plugin_id_t plugin, const void *, int argc, char **
 
 	for (int index = 0; index < argc; index++)
 		if (std::string_view(argv[index]).starts_with(option))
-			output = argv[index] + option.size();
-	if (output.empty()) {
+			state().output = argv[index] + option.size();
+	if (state().output.empty()) {
 		std::fputs("bench-plugin: needs out=FILE\n", stderr);
 		return 1;
 	}

@@ -3,95 +3,111 @@
 // A benchmark case: one kind of fault, taken again and again in the same state.
 #pragma once
 
-#include "event_counters.h"
-#include "instruction_clock.h"
-#include "resources.h"
-
 #include <functional>
-#include <stdexcept>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-namespace per_vma_lock
+#include "fault_events.h"
+#include "fixed_mapping.h"
+#include "instruction_clock.h"
+
+namespace pvl
 {
 
-/** Thrown by a case that this kernel or machine cannot run; what() says why. */
-class CannotRun : public std::runtime_error {
-	using std::runtime_error::runtime_error;
-};
-
-/**
- * Takes the measured accesses of one sample.
- *
- * Where a case makes several accesses through the meter, the sample is their sum.
- */
+/// Takes the measured accesses of one sample. Where a case makes several accesses through the
+/// meter, the sample is their sum.
 class Meter {
     public:
-	enum class Counts { instructions, events };
+	virtual ~Meter() = default;
 
-	Meter(const ProbeOverhead &overhead, Counts counts, bool after_timer_interrupt)
-		: overhead_(overhead),
-		  counts_(counts),
-		  after_timer_interrupt_(after_timer_interrupt)
-	{
-		if (counts == Counts::events)
-			events_.emplace();
-	}
-
-	/** Reads the byte at @address. */
+	/// Reads the byte at @p address.
 	void read(const std::byte *address);
-	/** Writes the byte at @address. */
+	/// Writes the byte at @p address.
 	void write(std::byte *address);
-	/** Calls the function (a RET) at @address. */
+	/// Calls the function (a RET) at @p address.
 	void execute(const std::byte *address);
-	/** Makes a system call; throws std::system_error when it fails. */
+	/// Makes a system call; throws std::system_error, with @p name, when it fails.
 	void system_call(const std::string &name, long number, std::uint64_t first,
 			 std::uint64_t second, std::uint64_t third);
 
-	/** Instructions of the sample; starts the next one. */
-	Instructions take_instructions();
-	/** Counts of FaultEvents::names() in the sample; starts the next one. */
-	std::vector<std::optional<std::uint64_t>> take_events();
+    protected:
+	/// Makes the access, which returns its instructions, and takes what it is to take of it.
+	virtual void measure(const std::function<Instructions()> &access) = 0;
 
-	/** The counters, where this meter counts events. */
-	const std::optional<FaultEvents> &events() const
+	explicit Meter(const ProbeOverhead &overhead) : overhead_(overhead)
 	{
-		return events_;
 	}
 
     private:
-	template <typename Access> void measure(Access access);
-
 	ProbeOverhead overhead_;
-	Counts counts_;
-	bool after_timer_interrupt_;
-	Instructions instructions_ = 0;
-	std::optional<FaultEvents> events_;
-	std::vector<std::optional<std::uint64_t>> seen_;
 };
 
-/** How much a sample of the case costs, which decides how many are taken. */
-enum class Weight {
-	light,	///< a 4 KiB page or a page table at most
-	heavy,	///< clears or copies a huge page: millions of instructions
+/// Counts instructions.
+class InstructionMeter : public Meter {
+    public:
+	/// @p after_timer_interrupt: start each access right behind a timer interrupt, so that an
+	/// access of millions of instructions is over before the next one comes.
+	InstructionMeter(const ProbeOverhead &overhead, bool after_timer_interrupt)
+		: Meter(overhead), after_timer_interrupt_(after_timer_interrupt)
+	{
+	}
+
+	/// The sample; the next one starts.
+	Instructions take()
+	{
+		return std::exchange(sum_, 0);
+	}
+
+    private:
+	void measure(const std::function<Instructions()> &access) override;
+
+	bool after_timer_interrupt_;
+	Instructions sum_ = 0;
 };
+
+/// Counts events.
+class EventMeter : public Meter {
+    public:
+	explicit EventMeter(const ProbeOverhead &overhead) : Meter(overhead)
+	{
+	}
+
+	/// The sample; the next one starts.
+	EventCounts take()
+	{
+		return std::exchange(sum_, {});
+	}
+
+    private:
+	void measure(const std::function<Instructions()> &access) override;
+
+	FaultEvents events_;
+	EventCounts sum_;
+};
+
+/// How much a sample of a case costs, which decides how many are taken.
+enum class Weight {
+	light, ///< a base page or a page table at most
+	heavy, ///< clears or copies a huge page: millions of instructions
+};
+
+using Sample = std::function<void(Meter &)>;
 
 struct Case {
-	std::string name;	  ///< backing/access/state, as in the selftest
+	std::string name;	 ///< backing/access/state, as in the selftest
 	std::string description; ///< one sentence: what is measured
 	Weight weight;
-	/** Prepares state shared by the samples and returns the function that takes one. */
-	std::function<std::function<void(Meter &)>()> prepare;
+	/// Prepares what the samples share and returns the function that takes one. Both throw Skip
+	/// where the machine or the kernel lacks something.
+	std::function<Sample()> prepare;
 };
 
-/** The whole fault matrix, in the order of the report. */
+/// The whole fault matrix, in the order of the report.
 std::vector<Case> fault_cases();
 
-/**
- * Maps shared pages around the addresses that the cases use and touches them, so
- * that page tables are there before the first sample and stay after the last.
- */
-std::vector<Mapping> page_table_keepers();
+/// Maps shared pages around the addresses that the cases use and touches them, so that page tables
+/// are there before the first sample and stay after the last.
+std::vector<FixedMapping> page_table_keepers();
 
-} // namespace per_vma_lock
+} // namespace pvl

@@ -7,12 +7,12 @@
 #include <cstdint>
 #include <string>
 
-namespace per_vma_lock
+namespace pvl
 {
 
 using Instructions = std::uint64_t;
 
-/** The time stamp counter. */
+/// The time stamp counter.
 inline Instructions ticks_now()
 {
 	return __builtin_ia32_rdtsc();
@@ -47,7 +47,7 @@ inline Instructions ticks_of_read(const void *address)
 	return end - start;
 }
 
-/** Like ticks_of_read(), but writes the byte 1 to @address. */
+/// Like ticks_of_read(), but writes the byte 1 to @address.
 inline Instructions ticks_of_write(void *address)
 {
 	Instructions start = 0;
@@ -69,7 +69,7 @@ inline Instructions ticks_of_write(void *address)
 	return end - start;
 }
 
-/** Like ticks_of_read(), but calls @address, which must hold a RET. */
+/// Like ticks_of_read(), but calls @address, which must hold a RET.
 inline Instructions ticks_of_call(const void *address)
 {
 	Instructions start = 0;
@@ -94,13 +94,13 @@ inline Instructions ticks_of_call(const void *address)
 	return end - start;
 }
 
-/** What a system call returned (negative: -errno) and the ticks that it took. */
+/// What a system call returned (negative: -errno) and the ticks that it took.
 struct TimedSyscall {
 	long result;
 	Instructions ticks;
 };
 
-/** Makes system call @number with three arguments; see ticks_of_read(). */
+/// Makes system call @number with three arguments; see ticks_of_read().
 inline TimedSyscall ticks_of_syscall(long number, std::uint64_t first, std::uint64_t second,
 				     std::uint64_t third)
 {
@@ -127,14 +127,14 @@ inline TimedSyscall ticks_of_syscall(long number, std::uint64_t first, std::uint
 	return { result, end - start };
 }
 
-/** What the clock itself costs: ticks of each probe where no fault happens. */
+/// What the clock itself costs: ticks of each probe where no fault happens.
 struct ProbeOverhead {
 	Instructions read;
 	Instructions write;
 	Instructions call;
 };
 
-/** What the calibration found. */
+/// What the calibration found.
 struct ClockCheck {
 	bool counts_instructions;	///< false: no figure of this clock may be reported
 	std::string reason;		///< why not, empty when it does
@@ -153,4 +153,4 @@ ClockCheck check_instruction_clock();
  */
 void wait_for_timer_interrupt();
 
-} // namespace per_vma_lock
+} // namespace pvl

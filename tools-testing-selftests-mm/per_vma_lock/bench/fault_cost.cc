@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //
 // Instructions and events of every kind of page fault, as JSON lines on stdout.
-#include "bench_case.h"
-
 #include <fnmatch.h>
 #include <sys/utsname.h>
 
@@ -14,13 +12,19 @@
 #include <sstream>
 #include <string_view>
 
-namespace per_vma_lock
+#include "bench_case.h"
+#include "support/error.h"
+#include "support/setting.h"
+
+namespace pvl
 {
+
 namespace
 {
 
 constexpr std::string_view usage =
-	R"(usage: fault_cost [--samples N] [--heavy-samples N] [--case PATTERN]... [--list]
+	R"(usage: fault_cost [--samples N] [--heavy-samples N] [--event-samples N] [--case PATTERN]...
+       fault_cost --list
 
 Prints, as one JSON object a line, what each kind of page fault costs: instructions
 from user access to user access, and the events counted during the fault. Has to
@@ -29,7 +33,7 @@ QEMU started with -icount shift=0,sleep=off -smp 1.
 
   --samples N        samples of each case (default 300)
   --heavy-samples N  samples of cases that clear or copy a huge page (default 300)
-  --event-samples N  samples in which events are counted (default 8, 0: none)
+  --event-samples N  samples in which events are counted (default 5, 0: none)
   --case PATTERN     only the cases whose name matches the shell pattern
   --list             names and descriptions of all cases
 
@@ -44,13 +48,14 @@ constexpr int exit_cannot_run = 4;
 struct Options {
 	unsigned int samples = 300;
 	unsigned int heavy_samples = 300;
-	unsigned int event_samples = 8;
+	unsigned int event_samples = 5;
 	std::vector<std::string> patterns;
 	bool list = false;
 	bool help = false;
 };
 
 class UsageError : public std::runtime_error {
+    public:
 	using std::runtime_error::runtime_error;
 };
 
@@ -94,17 +99,17 @@ Options options_from(std::span<char *const> arguments)
 			throw UsageError("unknown option '" + std::string(option) +
 					 "'; see --help");
 	}
-	if (!options.samples || !options.heavy_samples)
+	if (options.samples == 0 || options.heavy_samples == 0)
 		throw UsageError("at least one sample is needed");
 	return options;
 }
 
-/** @text as a JSON string. */
+/// @p text as a JSON string.
 std::string json(const std::string &text)
 {
 	std::string quoted = "\"";
 
-	for (char character : text) {
+	for (const char character : text) {
 		if (character == '"' || character == '\\')
 			quoted += '\\';
 		quoted += character < ' ' ? ' ' : character;
@@ -117,77 +122,80 @@ std::string json(const std::optional<std::uint64_t> &number)
 	return number ? std::to_string(*number) : "null";
 }
 
-/** Samples as [[value, how often], ...] in rising order. */
+/// Samples as [[value, how often], ...] in rising order.
 std::string json(const std::vector<Instructions> &sorted)
 {
 	std::map<Instructions, unsigned int> histogram;
-	std::ostringstream text;
+	std::string text;
 
-	for (Instructions value : sorted)
+	for (const Instructions value : sorted)
 		histogram[value]++;
 	for (const auto &[value, times] : histogram)
-		text << (text.tellp() ? ",[" : "[") << value << ',' << times << ']';
-	return "[" + text.str() + "]";
+		text += (text.empty() ? "[" : ",[") + std::to_string(value) + ',' +
+			std::to_string(times) + ']';
+	return "[" + text + "]";
 }
 
-constexpr unsigned int warm_up_samples = 8;
-
 std::vector<Instructions> sorted_samples(const Case &measured, const ProbeOverhead &overhead,
-					 unsigned int count)
+					 const Options &options)
 {
-	const auto sample = measured.prepare();
-	Meter meter(overhead, Meter::Counts::instructions, measured.weight == Weight::heavy);
+	constexpr unsigned int light_warm_up = 16;
+	constexpr unsigned int heavy_warm_up = 3;
+	const bool heavy = measured.weight == Weight::heavy;
+	const unsigned int count = heavy ? options.heavy_samples : options.samples;
+	const Sample sample = measured.prepare();
+	InstructionMeter warm_up(overhead, false);
+	InstructionMeter meter(overhead, heavy);
 	std::vector<Instructions> samples;
 
-	for (unsigned int taken = 0; taken < warm_up_samples; taken++)
-		sample(meter);
-	meter.take_instructions();
+	for (unsigned int i = 0; i < (heavy ? heavy_warm_up : light_warm_up); i++)
+		sample(warm_up);
 	samples.reserve(count);
 	while (samples.size() < count) {
 		sample(meter);
-		samples.push_back(meter.take_instructions());
+		samples.push_back(meter.take());
 	}
 	std::sort(samples.begin(), samples.end());
 	return samples;
 }
 
-/** The events of a fault as a JSON object: the median over the samples. */
+/// The events of a fault as a JSON object: the median over the samples of each.
 std::string events_of(const Case &measured, const ProbeOverhead &overhead, unsigned int count)
 {
-	const auto sample = measured.prepare();
-	Meter meter(overhead, Meter::Counts::events, false);
-	std::vector<std::vector<std::optional<std::uint64_t>>> samples;
-	std::ostringstream text;
+	const Sample sample = measured.prepare();
+	EventMeter meter(overhead);
+	std::vector<EventCounts> samples;
+	std::string text;
 
 	sample(meter);
-	meter.take_events();
+	meter.take();
 	while (samples.size() < count) {
 		sample(meter);
-		samples.push_back(meter.take_events());
+		samples.push_back(meter.take());
 	}
 	for (std::size_t event = 0; event < FaultEvents::names().size(); event++) {
 		std::sort(samples.begin(), samples.end(), [&](const auto &left, const auto &right) {
-			return left[event] < right[event];
+			return left.at(event) < right.at(event);
 		});
-		text << (event ? "," : "") << json(FaultEvents::names()[event]) << ':'
-		     << json(samples[samples.size() / 2][event]);
+		text += (event == 0 ? "" : ",") + json(FaultEvents::names()[event]) + ':' +
+			json(samples[samples.size() / 2].at(event));
 	}
-	return "{" + text.str() + "}";
+	return "{" + text + "}";
 }
 
-/** Prints a line about @known, its rest by @measure; false when that failed. */
+/// Prints a line about @p known, its rest by @p measure; false when that failed.
 template <typename Measure>
 bool line_printed(const std::string &record, const Case &known, Measure measure)
 {
-	std::cout << "{\"record\":" << json(record) << ",\"name\":" << json(known.name);
+	std::cout << R"({"record":)" << json(record) << R"(,"name":)" << json(known.name);
 	bool good = true;
 
 	try {
 		measure();
-	} catch (const CannotRun &reason) {
-		std::cout << ",\"skipped\":" << json(reason.what());
+	} catch (const Skip &reason) {
+		std::cout << R"(,"skipped":)" << json(reason.what());
 	} catch (const std::exception &problem) {
-		std::cout << ",\"failed\":" << json(problem.what());
+		std::cout << R"(,"failed":)" << json(problem.what());
 		good = false;
 	}
 	std::cout << '}' << std::endl;
@@ -199,15 +207,13 @@ bool cost_printed(const Case &known, const ProbeOverhead &overhead, const Option
 	return line_printed("cost", known, [&] {
 		constexpr std::size_t percent = 100;
 		constexpr std::size_t high_percentile = 99;
-		const bool heavy = known.weight == Weight::heavy;
 
-		std::cout << ",\"description\":" << json(known.description);
-		const auto samples = sorted_samples(
-			known, overhead, heavy ? options.heavy_samples : options.samples);
-		std::cout << ",\"samples\":" << samples.size() << ",\"min\":" << samples.front()
-			  << ",\"median\":" << samples[samples.size() / 2] << ",\"p99\":"
+		std::cout << R"(,"description":)" << json(known.description);
+		const auto samples = sorted_samples(known, overhead, options);
+		std::cout << R"(,"samples":)" << samples.size() << R"(,"min":)" << samples.front()
+			  << R"(,"median":)" << samples[samples.size() / 2] << R"(,"p99":)"
 			  << samples[(samples.size() - 1) * high_percentile / percent]
-			  << ",\"histogram\":" << json(samples);
+			  << R"(,"histogram":)" << json(samples);
 	});
 }
 
@@ -216,7 +222,14 @@ bool events_printed(const Case &known, const ProbeOverhead &overhead, const Opti
 	return line_printed("events", known, [&] {
 		const std::string events = events_of(known, overhead, options.event_samples);
 
-		std::cout << ",\"events\":" << events;
+		std::cout << R"(,"events":)" << events;
+	});
+}
+
+bool matches_any(const std::string &name, const std::vector<std::string> &patterns)
+{
+	return std::any_of(patterns.begin(), patterns.end(), [&](const std::string &pattern) {
+		return ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
 	});
 }
 
@@ -226,16 +239,29 @@ std::vector<Case> chosen_cases(const std::vector<std::string> &patterns)
 
 	for (const std::string &pattern : patterns)
 		if (std::none_of(cases.begin(), cases.end(), [&](const Case &known) {
-			    return fnmatch(pattern.c_str(), known.name.c_str(), 0) == 0;
+			    return matches_any(known.name, { pattern });
 		    }))
 			throw UsageError("unknown case '" + pattern + "'; --list names them all");
 	if (!patterns.empty())
 		std::erase_if(cases, [&](const Case &known) {
-			return std::none_of(patterns.begin(), patterns.end(), [&](const auto &pattern) {
-				return fnmatch(pattern.c_str(), known.name.c_str(), 0) == 0;
-			});
+			return !matches_any(known.name, patterns);
 		});
 	return cases;
+}
+
+void print_run(const ProbeOverhead &overhead)
+{
+	utsname kernel{};
+	std::string missing;
+
+	::uname(&kernel);
+	const FaultEvents events;
+	for (const auto &[event, reason] : events.missing())
+		missing += (missing.empty() ? "" : ",") + json(event) + ':' + json(reason);
+	std::cout << R"({"record":"run","kernel":)" << json(std::string(kernel.release))
+		  << R"(,"probe_overhead":{"read":)" << overhead.read << R"(,"write":)"
+		  << overhead.write << R"(,"call":)" << overhead.call << R"(},"missing_events":{)"
+		  << missing << "}}" << std::endl;
 }
 
 int run(const Options &options)
@@ -255,38 +281,27 @@ int run(const Options &options)
 		return exit_cannot_run;
 	}
 
-	utsname kernel{};
-	uname(&kernel);
-	std::cout << "{\"record\":\"run\",\"schema\":1,\"kernel\":" << json(kernel.release)
-		  << ",\"probe_overhead\":{\"read\":" << clock.overhead.read
-		  << ",\"write\":" << clock.overhead.write << ",\"call\":" << clock.overhead.call
-		  << "},\"missing_events\":{";
-	{
-		const FaultEvents events;
-		for (const char *separator = ""; const auto &[event, reason] : events.missing()) {
-			std::cout << separator << json(event) << ':' << json(reason);
-			separator = ",";
-		}
-	}
-	std::cout << "}}" << std::endl;
-
-	const std::vector<Mapping> keepers = page_table_keepers();
+	SettingJournal::create();
+	const std::vector<FixedMapping> keepers = page_table_keepers();
 	bool good = true;
 	for (const Case &known : cases)
 		good = cost_printed(known, clock.overhead, options) && good;
-	// Afterwards: a tracepoint or kprobe that is on changes the cost.
-	if (options.event_samples)
+
+	// Afterwards: a tracepoint or kprobe that was ever on may change what faults cost.
+	print_run(clock.overhead);
+	if (options.event_samples != 0)
 		for (const Case &known : cases)
 			good = events_printed(known, clock.overhead, options) && good;
 	return good ? 0 : exit_failed;
 }
 
 } // namespace
-} // namespace per_vma_lock
+
+} // namespace pvl
 
 int main(int argc, char **argv)
 {
-	using namespace per_vma_lock;
+	using namespace pvl;
 
 	try {
 		const Options options =

@@ -3,7 +3,7 @@
 // The fault matrix. Every case maps its memory at the same address in every
 // sample, with unmapped pages on both sides, so that no neighbour can lend its
 // anon_vma, and with page tables that stay (page_table_keepers()).
-#include "bench_case.h"
+
 
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
@@ -12,59 +12,62 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <system_error>
+
+#include "bench_case.h"
+#include "support/error.h"
+#include "support/setting.h"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
 
-namespace per_vma_lock
+namespace pvl
 {
 namespace
 {
 
-using Sample = std::function<void(Meter &)>;
 
 constexpr int read_write = PROT_READ | PROT_WRITE;
 constexpr int anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
 constexpr unsigned int ret_instruction = 0xc3;
 
-/** Far from anything that the C library or the kernel places. */
+/// Far from anything that the C library or the kernel places.
 std::byte *arena()
 {
 	return reinterpret_cast<std::byte *>(0x100000000000);
 }
 
-/** Where small mappings go: 64 KiB into a page table of their own. */
+/// Where small mappings go: 64 KiB into a page table of their own.
 std::byte *small_area()
 {
-	return arena() + 16 * page_bytes;
+	return arena() + 16 * base_page_bytes;
 }
 
-/** Where huge mappings go: aligned, behind the small area. */
+/// Where huge mappings go: aligned, behind the small area.
 std::byte *huge_area()
 {
-	return arena() + 2 * huge_page_bytes;
+	return arena() + 2 * pmd_page_bytes;
 }
 
 constexpr std::size_t small_pages = 16;
-constexpr Bytes small_bytes = small_pages * page_bytes;
-/** The page that is measured: neither first nor last of its VMA. */
+constexpr Bytes small_bytes = small_pages * base_page_bytes;
+/// The page that is measured: neither first nor last of its VMA.
 constexpr std::size_t measured_page = 5;
-/** A page that another access may have touched before. */
+/// A page that another access may have touched before.
 constexpr std::size_t other_page = 2;
 
-Mapping small_mapping(int protection, int flags, const Fd &file = Fd())
+FixedMapping small_mapping(int protection, int flags, const Fd &file = Fd())
 {
 	return { small_area(), small_bytes, protection, flags, file };
 }
 
-Mapping huge_mapping(int flags, const Fd &file = Fd())
+FixedMapping huge_mapping(int flags, const Fd &file = Fd())
 {
-	return { huge_area(), 2 * huge_page_bytes, read_write, flags, file };
+	return { huge_area(), 2 * pmd_page_bytes, read_write, flags, file };
 }
 
 void touch_write(std::byte *address)
@@ -79,8 +82,8 @@ void touch_read(const std::byte *address)
 
 enum class AnonVma { absent, present };
 
-/** Gives the VMA of @memory an anon_vma by writing to its page @index. */
-void write_if(AnonVma state, const Mapping &memory, std::size_t index)
+/// Gives the VMA of @memory an anon_vma by writing to its page @index.
+void write_if(AnonVma state, const FixedMapping &memory, std::size_t index)
 {
 	if (state == AnonVma::present)
 		touch_write(memory.page(index));
@@ -88,12 +91,12 @@ void write_if(AnonVma state, const Mapping &memory, std::size_t index)
 
 // The accesses, each on any small mapping.
 
-using MapSmall = std::function<Mapping()>;
+using MapSmall = std::function<FixedMapping()>;
 
 Sample first_read(MapSmall map, AnonVma state)
 {
 	return [map = std::move(map), state](Meter &meter) {
-		const Mapping memory = map();
+		const FixedMapping memory = map();
 		write_if(state, memory, other_page);
 		meter.read(memory.page(measured_page));
 	};
@@ -102,7 +105,7 @@ Sample first_read(MapSmall map, AnonVma state)
 Sample first_write(MapSmall map, AnonVma state)
 {
 	return [map = std::move(map), state](Meter &meter) {
-		const Mapping memory = map();
+		const FixedMapping memory = map();
 		write_if(state, memory, other_page);
 		meter.write(memory.page(measured_page));
 	};
@@ -111,7 +114,7 @@ Sample first_write(MapSmall map, AnonVma state)
 Sample write_after_read(MapSmall map, AnonVma state)
 {
 	return [map = std::move(map), state](Meter &meter) {
-		const Mapping memory = map();
+		const FixedMapping memory = map();
 		write_if(state, memory, other_page);
 		touch_read(memory.page(measured_page));
 		meter.write(memory.page(measured_page));
@@ -121,7 +124,7 @@ Sample write_after_read(MapSmall map, AnonVma state)
 Sample read_then_write(MapSmall map)
 {
 	return [map = std::move(map)](Meter &meter) {
-		const Mapping memory = map();
+		const FixedMapping memory = map();
 		meter.read(memory.page(measured_page));
 		meter.write(memory.page(measured_page));
 	};
@@ -130,12 +133,12 @@ Sample read_then_write(MapSmall map)
 Sample first_execute(MapSmall map)
 {
 	return [map = std::move(map)](Meter &meter) {
-		const Mapping memory = map();
+		const FixedMapping memory = map();
 		meter.execute(memory.page(measured_page));
 	};
 }
 
-/** One kind of small memory: how to map it, and what its cases are called. */
+/// One kind of small memory: how to map it, and what its cases are called.
 void add_small_cases(std::vector<Case> &cases, const std::string &backing,
 		     const std::string &words, const std::function<MapSmall()> &mapper)
 {
@@ -178,7 +181,7 @@ void add_file_cases(std::vector<Case> &cases)
 		};
 	};
 
-	add_small_cases(cases, "private_file", "a private file mapping",
+	add_small_cases(cases, "memfd_private", "a private file mapping",
 			mapper(read_write, MAP_PRIVATE));
 
 	const auto text = mapper(PROT_READ | PROT_EXEC, MAP_PRIVATE);
@@ -191,27 +194,23 @@ void add_file_cases(std::vector<Case> &cases)
 			  Weight::light, [text] { return first_execute(text()); } });
 
 	const auto shared = mapper(read_write, MAP_SHARED);
-	cases.push_back({ "shared_file/first_read", "first read of a shared file mapping",
+	cases.push_back({ "memfd_shared/first_read/no_anon_vma", "first read of a shared file mapping",
 			  Weight::light,
 			  [shared] { return first_read(shared(), AnonVma::absent); } });
-	cases.push_back({ "shared_file/first_write", "first write to a shared file mapping",
+	cases.push_back({ "memfd_shared/first_write/no_anon_vma", "first write to a shared file mapping",
 			  Weight::light,
 			  [shared] { return first_write(shared(), AnonVma::absent); } });
-	cases.push_back({ "shared_file/write_after_read",
-			  "write to a page of a shared file mapping that was read before",
-			  Weight::light,
-			  [shared] { return write_after_read(shared(), AnonVma::absent); } });
 }
 
 // Huge pages: the first huge page of the VMA is the other one, the second is measured.
 
 enum class HugeAccess { read, write, write_after_read, read_then_write };
 
-Sample huge_sample(std::function<Mapping()> map, AnonVma state, HugeAccess access)
+Sample huge_sample(std::function<FixedMapping()> map, AnonVma state, HugeAccess access)
 {
 	return [map = std::move(map), state, access](Meter &meter) {
-		const Mapping memory = map();
-		std::byte *measured = memory.start() + huge_page_bytes + page_bytes;
+		const FixedMapping memory = map();
+		std::byte *measured = memory.start() + pmd_page_bytes + base_page_bytes;
 
 		write_if(state, memory, 0);
 		if (access == HugeAccess::write_after_read)
@@ -223,20 +222,17 @@ Sample huge_sample(std::function<Mapping()> map, AnonVma state, HugeAccess acces
 	};
 }
 
-/** Huge pages in the pool while a case runs; throws CannotRun when there are none. */
-std::shared_ptr<Setting> huge_page_pool()
+/// At least four huge pages in the pool while this lives; throws Skip when there are none.
+std::shared_ptr<SettingGuard> huge_page_pool()
 {
 	const std::string path = "/proc/sys/vm/nr_hugepages";
 	constexpr int needed = 4;
+	const int wanted = std::max(needed, std::stoi(first_line(path)));
+	auto pool = std::make_shared<SettingGuard>(path, std::to_string(wanted));
 
-	try {
-		auto pool = std::make_shared<Setting>(path, std::to_string(needed));
-		if (std::stoi(text_of_file(path)) < needed)
-			throw CannotRun("no memory for " + std::to_string(needed) + " huge pages");
-		return pool;
-	} catch (const std::system_error &problem) {
-		throw CannotRun(problem.what());
-	}
+	if (std::stoi(first_line(path)) < needed)
+		throw Skip("no memory for " + std::to_string(needed) + " huge pages");
+	return pool;
 }
 
 void add_hugetlb_cases(std::vector<Case> &cases)
@@ -254,7 +250,7 @@ void add_hugetlb_cases(std::vector<Case> &cases)
 			{ backing + "/" + row.name, row.description, weight, [=]() -> Sample {
 				 const auto pool = huge_page_pool();
 				 const auto file = std::make_shared<Fd>(
-					 with_file ? filled_memfd(2 * huge_page_bytes, MFD_HUGETLB,
+					 with_file ? filled_memfd(2 * pmd_page_bytes, MFD_HUGETLB,
 								  std::byte{ 2 }) :
 						     Fd());
 				 return huge_sample(
@@ -276,12 +272,12 @@ void add_hugetlb_cases(std::vector<Case> &cases)
 		     { "read_then_write/no_anon_vma",
 		       "both faults of a read and then a write in a fresh private hugetlb VMA",
 		       HugeAccess::read_then_write, AnonVma::absent } })
-		add("hugetlb", Weight::heavy, row, private_flags, false);
+		add("hugetlb_private", Weight::heavy, row, private_flags, false);
 	for (const Row &row : std::initializer_list<Row>{
 		     { "first_read/no_anon_vma",
 		       "first read of a cached page in a fresh private hugetlb file mapping",
 		       HugeAccess::read, AnonVma::absent } })
-		add("hugetlb_file", Weight::light, row, MAP_PRIVATE, true);
+		add("hugetlb_memfd_private", Weight::light, row, MAP_PRIVATE, true);
 	for (const Row &row : std::initializer_list<Row>{
 		     { "first_write/no_anon_vma",
 		       "first write to a cached page in a fresh private hugetlb file mapping",
@@ -292,29 +288,26 @@ void add_hugetlb_cases(std::vector<Case> &cases)
 		     { "write_after_read/no_anon_vma",
 		       "first write to a private hugetlb file mapping, to a page read before",
 		       HugeAccess::write_after_read, AnonVma::absent } })
-		add("hugetlb_file", Weight::heavy, row, MAP_PRIVATE, true);
+		add("hugetlb_memfd_private", Weight::heavy, row, MAP_PRIVATE, true);
 	for (const Row &row : std::initializer_list<Row>{
-		     { "first_read", "first read of a cached page of a shared hugetlb file mapping",
+		     { "first_read/no_anon_vma", "first read of a cached page of a shared hugetlb file mapping",
 		       HugeAccess::read, AnonVma::absent },
-		     { "first_write", "first write to a cached page of a shared hugetlb file mapping",
+		     { "first_write/no_anon_vma", "first write to a cached page of a shared hugetlb file mapping",
 		       HugeAccess::write, AnonVma::absent } })
-		add("hugetlb_shared", Weight::light, row, MAP_SHARED, true);
+		add("hugetlb_memfd_shared", Weight::light, row, MAP_SHARED, true);
 }
 
-/** Transparent huge pages as a case wants them; throws CannotRun. */
-std::shared_ptr<std::vector<std::unique_ptr<Setting>>> thp_settings(const std::string &zero_page)
-{
-	const std::string folder = "/sys/kernel/mm/transparent_hugepage/";
-	auto settings = std::make_shared<std::vector<std::unique_ptr<Setting>>>();
-
-	try {
-		settings->push_back(std::make_unique<Setting>(folder + "enabled", "always"));
-		settings->push_back(std::make_unique<Setting>(folder + "use_zero_page", zero_page));
-	} catch (const std::system_error &problem) {
-		throw CannotRun(problem.what());
+/// Transparent huge pages for all memory, with or without the huge zero page.
+struct ThpSettings {
+	explicit ThpSettings(const std::string &zero_page)
+		: enabled(folder + "enabled", "always"), use_zero_page(folder + "use_zero_page", zero_page)
+	{
 	}
-	return settings;
-}
+
+	static inline const std::string folder = "/sys/kernel/mm/transparent_hugepage/";
+	SettingGuard enabled;
+	SettingGuard use_zero_page;
+};
 
 void add_thp_cases(std::vector<Case> &cases)
 {
@@ -347,14 +340,15 @@ void add_thp_cases(std::vector<Case> &cases)
 		       "transparent huge page by a read (use_zero_page=0), fresh VMA",
 		       Weight::heavy, HugeAccess::read, AnonVma::absent, "0" } })
 		cases.push_back({ row.name, row.description, row.weight, [row]() -> Sample {
-					 const auto settings = thp_settings(row.zero_page);
+					 const auto settings =
+						 std::make_shared<ThpSettings>(row.zero_page);
 					 return huge_sample(
 						 [settings] { return huge_mapping(anonymous); },
 						 row.state, row.access);
 				 } });
 }
 
-/** A userfaultfd that answers nothing by itself; throws CannotRun. */
+/// A userfaultfd that answers nothing by itself; throws Skip.
 Fd new_userfaultfd()
 {
 	Fd descriptor(static_cast<int>(
@@ -362,43 +356,43 @@ Fd new_userfaultfd()
 	uffdio_api api{};
 
 	api.api = UFFD_API;
-	if (descriptor.number() < 0 || ioctl(descriptor.number(), UFFDIO_API, &api) != 0)
-		throw CannotRun(std::string("userfaultfd: ") + std::strerror(errno));
+	if (descriptor.get() < 0 || ioctl(descriptor.get(), UFFDIO_API, &api) != 0)
+		throw Skip(std::string("userfaultfd: ") + std::strerror(errno));
 	return descriptor;
 }
 
-/** UFFDIO_COPY or UFFDIO_ZEROPAGE of one page into a registered VMA. */
+/// UFFDIO_COPY or UFFDIO_ZEROPAGE of one page into a registered VMA.
 Sample userfaultfd_sample(unsigned long operation, AnonVma state)
 {
 	const auto descriptor = std::make_shared<Fd>(new_userfaultfd());
-	const auto source = std::make_shared<std::vector<std::byte>>(2 * page_bytes, std::byte{ 3 });
+	const auto source = std::make_shared<std::vector<std::byte>>(2 * base_page_bytes, std::byte{ 3 });
 
 	return [=](Meter &meter) {
-		const Mapping memory = small_mapping(read_write, anonymous);
+		const FixedMapping memory = small_mapping(read_write, anonymous);
 		const auto page_of = [&](std::size_t index) {
 			return reinterpret_cast<std::uint64_t>(memory.page(index));
 		};
 		const auto source_page =
-			(reinterpret_cast<std::uint64_t>(source->data()) + page_bytes - 1) &
-			~(page_bytes - 1);
+			(reinterpret_cast<std::uint64_t>(source->data()) + base_page_bytes - 1) &
+			~(base_page_bytes - 1);
 		write_if(state, memory, other_page);
 
 		uffdio_register range{};
 		range.range = { page_of(0), small_bytes };
 		range.mode = UFFDIO_REGISTER_MODE_MISSING;
-		if (ioctl(descriptor->number(), UFFDIO_REGISTER, &range) != 0)
-			throw CannotRun(std::string("UFFDIO_REGISTER: ") + std::strerror(errno));
+		if (ioctl(descriptor->get(), UFFDIO_REGISTER, &range) != 0)
+			throw Skip(std::string("UFFDIO_REGISTER: ") + std::strerror(errno));
 
 		uffdio_copy copy{};
 		copy.dst = page_of(measured_page);
 		copy.src = source_page;
-		copy.len = page_bytes;
+		copy.len = base_page_bytes;
 		uffdio_zeropage zero{};
-		zero.range = { page_of(measured_page), page_bytes };
+		zero.range = { page_of(measured_page), base_page_bytes };
 		void *argument = operation == UFFDIO_COPY ? static_cast<void *>(&copy) :
 							    static_cast<void *>(&zero);
 		meter.system_call("userfaultfd ioctl", SYS_ioctl,
-				  static_cast<std::uint64_t>(descriptor->number()), operation,
+				  static_cast<std::uint64_t>(descriptor->get()), operation,
 				  reinterpret_cast<std::uint64_t>(argument));
 	};
 }
@@ -416,21 +410,21 @@ void add_userfaultfd_cases(std::vector<Case> &cases)
 			  [] { return userfaultfd_sample(UFFDIO_ZEROPAGE, AnonVma::absent); } });
 }
 
-/** madvise(2) of one page; a kernel that does not know @advice cannot run the case. */
+/// madvise(2) of one page; a kernel that does not know @advice cannot run the case.
 Sample advice_sample(MapSmall map, int advice, AnonVma state)
 {
 	{
-		const Mapping trial = map();
-		if (madvise(trial.page(0), page_bytes, advice) != 0)
-			throw CannotRun("madvise " + std::to_string(advice) + ": " +
+		const FixedMapping trial = map();
+		if (madvise(trial.page(0), base_page_bytes, advice) != 0)
+			throw Skip("madvise " + std::to_string(advice) + ": " +
 					std::strerror(errno));
 	}
 	return [map = std::move(map), advice, state](Meter &meter) {
-		const Mapping memory = map();
+		const FixedMapping memory = map();
 		write_if(state, memory, other_page);
 		meter.system_call("madvise", SYS_madvise,
 				  reinterpret_cast<std::uint64_t>(memory.page(measured_page)),
-				  page_bytes, static_cast<std::uint64_t>(advice));
+				  base_page_bytes, static_cast<std::uint64_t>(advice));
 	};
 }
 
@@ -451,7 +445,7 @@ void add_madvise_cases(std::vector<Case> &cases)
 			  Weight::light, [anon] {
 				  return advice_sample(anon, MADV_GUARD_INSTALL, AnonVma::present);
 			  } });
-	cases.push_back({ "guard_install_file/no_anon_vma",
+	cases.push_back({ "guard_install_memfd/no_anon_vma",
 			  "MADV_GUARD_INSTALL on a fresh private file mapping", Weight::light,
 			  [file] {
 				  return advice_sample(file(), MADV_GUARD_INSTALL, AnonVma::absent);
@@ -483,19 +477,19 @@ std::vector<Case> fault_cases()
 	return cases;
 }
 
-std::vector<Mapping> page_table_keepers()
+std::vector<FixedMapping> page_table_keepers()
 {
-	std::vector<Mapping> keepers;
+	std::vector<FixedMapping> keepers;
 
 	// One page before and one behind the small area in its page table; the
 	// first and the last huge page of the neighbourhood for the tables above.
-	for (std::byte *address : { arena(), arena() + huge_page_bytes - page_bytes,
-				    arena() + 8 * huge_page_bytes }) {
-		keepers.emplace_back(address, page_bytes, read_write, MAP_SHARED | MAP_ANONYMOUS,
+	for (std::byte *address : { arena(), arena() + pmd_page_bytes - base_page_bytes,
+				    arena() + 8 * pmd_page_bytes }) {
+		keepers.emplace_back(address, base_page_bytes, read_write, MAP_SHARED | MAP_ANONYMOUS,
 				     Fd());
 		touch_write(address);
 	}
 	return keepers;
 }
 
-} // namespace per_vma_lock
+} // namespace pvl

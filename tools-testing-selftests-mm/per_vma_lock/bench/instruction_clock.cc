@@ -5,12 +5,12 @@
 #include <array>
 #include <cstddef>
 
-namespace per_vma_lock
+namespace pvl
 {
 namespace
 {
 
-/** Ticks of a loop of @turns turns, two instructions each. */
+/// Ticks of a loop of @turns turns, two instructions each.
 Instructions ticks_of_loop(std::uint64_t turns)
 {
 	Instructions start = 0;
@@ -33,7 +33,7 @@ Instructions ticks_of_loop(std::uint64_t turns)
 
 constexpr int readings = 33;
 
-/** The lower quartile of many readings: a timer interrupt inflates a few. */
+/// The lower quartile of many readings: a timer interrupt inflates a few.
 template <typename Probe> Instructions usual(Probe probe)
 {
 	std::array<Instructions, readings> ticks;
@@ -44,7 +44,7 @@ template <typename Probe> Instructions usual(Probe probe)
 	return ticks.at(readings / 4);
 }
 
-/** Holds the RET that the call probe needs. */
+/// Holds the RET that the call probe needs.
 [[gnu::naked, gnu::noinline]] void only_return()
 {
 	asm("ret");
@@ -99,4 +99,4 @@ void wait_for_timer_interrupt()
 	}
 }
 
-} // namespace per_vma_lock
+} // namespace pvl
