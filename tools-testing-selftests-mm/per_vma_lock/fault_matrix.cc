@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+//
+// Every kind of memory, with and without an anon_vma, read and written by user code.
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <tuple>
+
+#include "support/event_counter.h"
+#include "support/lock_cost.h"
+#include "support/memory.h"
+
+namespace pvl
+{
+
+namespace
+{
+
+enum class Access { first_read, first_write, write_after_read };
+enum class State { no_anon_vma, anon_vma };
+
+using Case = std::tuple<Backing, Access, State>;
+
+constexpr std::uint8_t written = 0x5a;
+
+std::string name_of(Access access)
+{
+	switch (access) {
+	case Access::first_read:
+		return "first_read";
+	case Access::first_write:
+		return "first_write";
+	case Access::write_after_read:
+		return "write_after_read";
+	}
+	return "?";
+}
+
+std::string name_of(State state)
+{
+	return state == State::anon_vma ? "anon_vma" : "no_anon_vma";
+}
+
+std::string case_name(const Case &what, const char *separator)
+{
+	const auto [backing, access, state] = what;
+	return name_of(backing) + separator + name_of(access) + separator + name_of(state);
+}
+
+ExpectedCost expected_cost(const Case &what)
+{
+	// The series may prepare the anon_vma of a private hugetlb file mapping at its first fault.
+	constexpr LockCost maybe_trylock{{0, 1}, {0, 1}, {0, 1}};
+	const auto [backing, access, state] = what;
+
+	if (is_shared(backing) || state == State::anon_vma)
+		return ExpectedCost::both(vma_lock_only);
+	if (access == Access::first_write)
+		return ExpectedCost::both(one_trylock);
+
+	const bool read = access == Access::first_read;
+	if (backing == Backing::hugetlb_private) // no zero page: the read allocates
+		return ExpectedCost::both(read ? one_trylock : vma_lock_only);
+	if (is_hugetlb(backing))
+		return {read ? vma_lock_only : one_trylock, maybe_trylock};
+	if (backing == Backing::thp) // the huge zero page needs no anon_vma
+		return read ? ExpectedCost{one_trylock, vma_lock_only}
+			    : ExpectedCost{vma_lock_only, one_trylock};
+	return ExpectedCost::both(read ? vma_lock_only : one_trylock);
+}
+
+class Matrix : public testing::TestWithParam<Case>
+{
+    protected:
+	Matrix() : memory_(std::get<Backing>(GetParam())), shadow_(memory_.shadow())
+	{
+		if (std::get<State>(GetParam()) == State::anon_vma)
+			shadow_[memory_.map().size() - memory_.unit()] = memory_.prepare_anon_vma();
+		if (std::get<Access>(GetParam()) == Access::write_after_read)
+			read_ = load(target());
+	}
+
+	[[nodiscard]] std::uint8_t *target() const
+	{
+		return memory_.unit_at(0);
+	}
+
+	// The measured access.
+	void touch()
+	{
+		if (std::get<Access>(GetParam()) == Access::first_read)
+			read_ = load(target());
+		else
+			store(target(), written);
+	}
+
+	Memory memory_;
+	std::vector<std::uint8_t> shadow_;
+	std::uint8_t read_ = 0;
+};
+
+TEST_P(Matrix, DataIsRight)
+{
+	const auto [backing, access, state] = GetParam();
+	const std::size_t bytes = memory_.map().size();
+
+	touch();
+	if (access != Access::first_write) {
+		EXPECT_EQ(read_, memory_.initial_byte(0));
+	}
+	if (access != Access::first_read)
+		shadow_[0] = written;
+	EXPECT_EQ(first_difference(memory_.map().data(), shadow_.data(), bytes), bytes)
+		<< "the mapping differs from its shadow copy at this byte";
+	if (!has_file_content(backing))
+		return;
+	if (!is_shared(backing)) {
+		EXPECT_TRUE(memory_.file_is_unchanged()) << "a private write reached the file";
+	} else if (access != Access::first_read) {
+		EXPECT_EQ(memory_.file_byte(0), written) << "a shared write is not in the file";
+	}
+}
+
+TEST_P(Matrix, KeepsVmaLock)
+{
+	LockCounter counter;
+
+	const LockEvents seen = counter.measure([this] { touch(); });
+	if (!is_shared(std::get<Backing>(
+		    GetParam()))) { // shared: the read may have mapped it writable
+		EXPECT_EQ(seen.page_faults, 1U) << "the access was to be one page fault";
+	}
+	expect_cost(case_name(GetParam(), "/"), expected_cost(GetParam()), seen);
+}
+
+INSTANTIATE_TEST_SUITE_P(Fault, Matrix,
+			 testing::Combine(testing::ValuesIn(all_backings()),
+					  testing::Values(Access::first_read, Access::first_write,
+							  Access::write_after_read),
+					  testing::Values(State::no_anon_vma, State::anon_vma)),
+			 [](const testing::TestParamInfo<Case> &info) {
+				 return case_name(info.param, "_");
+			 });
+
+} // namespace
+
+} // namespace pvl

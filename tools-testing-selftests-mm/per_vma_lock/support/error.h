@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+#pragma once
+
+#include <cerrno>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+namespace pvl
+{
+
+/// What the running machine or kernel lacks. Thrown anywhere in a test, it makes the runner
+/// report "ok N name # SKIP reason"; what() is the reason, one line.
+class Skip : public std::runtime_error
+{
+    public:
+	using std::runtime_error::runtime_error;
+};
+
+/// Throws std::system_error for the current errno; @p what names the call and its object.
+[[noreturn]] inline void throw_errno(const std::string &what)
+{
+	throw std::system_error(errno, std::generic_category(), what);
+}
+
+/// Passes a system call's result through; throws std::system_error when it is -1.
+template <typename T> T checked(T result, const char *what)
+{
+	if (result == static_cast<T>(-1))
+		throw_errno(what);
+	return result;
+}
+
+} // namespace pvl

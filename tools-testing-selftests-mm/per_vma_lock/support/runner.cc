@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "support/runner.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <iostream>
+#include <random>
+#include <sstream>
+#include <vector>
+
+#include "support/error.h"
+#include "support/event_counter.h"
+#include "support/fd.h"
+#include "support/session.h"
+#include "support/setting.h"
+
+namespace pvl
+{
+
+namespace
+{
+
+using Clock = std::chrono::steady_clock;
+
+/// What the test process tells the supervisor, in shared memory.
+struct Report {
+	Outcome outcome = Outcome::fail;
+	bool finished = false;
+	std::array<char, 400> why{};
+};
+
+struct Result {
+	Outcome outcome = Outcome::fail;
+	std::string why;
+};
+
+volatile std::sig_atomic_t stop_signal = 0;
+
+void note_signal(int number)
+{
+	stop_signal = number;
+}
+
+// The supervisor is gone: put the settings back, nobody else will.
+void restore_and_exit(int /*number*/)
+{
+	SettingJournal::restore();
+	::_exit(ksft_fail);
+}
+
+std::string one_line(std::string text)
+{
+	while (!text.empty() && (text.back() == '\n' || text.back() == ' '))
+		text.pop_back();
+	std::replace(text.begin(), text.end(), '\n', ' ');
+	return text;
+}
+
+/// Turns GoogleTest's events in the test process into KTAP diagnostics and the Report.
+class ReportingListener : public testing::EmptyTestEventListener
+{
+    public:
+	explicit ReportingListener(Report &report) : report_(report)
+	{
+	}
+
+	void OnTestPartResult(const testing::TestPartResult &result) override
+	{
+		if (result.type() == testing::TestPartResult::kSuccess)
+			return;
+		if (result.skipped()) {
+			note(result.message());
+			return;
+		}
+		std::istringstream lines(result.message());
+		std::cout << "# "
+			  << (result.file_name() != nullptr ? result.file_name() : "(no file)")
+			  << ':' << result.line_number() << ":\n";
+		for (std::string line; std::getline(lines, line);)
+			std::cout << "#   " << line << '\n';
+		std::cout.flush();
+	}
+
+	void OnTestEnd(const testing::TestInfo &info) override
+	{
+		const testing::TestResult &result = *info.result();
+		report_.outcome = result.Failed()    ? Outcome::fail
+				  : result.Skipped() ? Outcome::skip
+						     : Outcome::pass;
+		report_.finished = true;
+	}
+
+	void note(const std::string &why)
+	{
+		const std::string line = one_line(why);
+		const auto length = std::min(line.size(), report_.why.size() - 1);
+		std::copy_n(line.begin(), length, report_.why.begin());
+		report_.why.at(length) = '\0';
+	}
+
+    private:
+	Report &report_;
+};
+
+[[noreturn]] void run_in_child(const std::string &name, Report &report)
+{
+	::prctl(PR_SET_PDEATHSIG, SIGTERM);
+	::setpgid(0, 0);
+	std::signal(SIGTERM, restore_and_exit);
+	std::signal(SIGINT, SIG_DFL);
+	prefault_process();
+
+	auto &listeners = testing::UnitTest::GetInstance()->listeners();
+	delete listeners.Release(listeners.default_result_printer());
+	auto *listener = new ReportingListener(report);
+	listeners.Append(listener);
+
+	testing::GTEST_FLAG(filter) = name;
+	testing::GTEST_FLAG(repeat) = 1;
+	testing::GTEST_FLAG(shuffle) = false;
+	testing::GTEST_FLAG(catch_exceptions) = false;
+	try {
+		[[maybe_unused]] const int status = RUN_ALL_TESTS();
+	} catch (const Skip &skip) {
+		listener->note(skip.what());
+		report.outcome = Outcome::skip;
+		report.finished = true;
+	} catch (const std::exception &error) {
+		listener->note(error.what());
+		report.outcome = Outcome::fail;
+		report.finished = true;
+	}
+	std::cout.flush();
+	::_exit(ksft_pass);
+}
+
+std::string crash_text(int status)
+{
+	std::ostringstream text;
+	if (WIFSIGNALED(status))
+		text << "crashed: signal " << WTERMSIG(status) << " ("
+		     << ::strsignal(WTERMSIG(status)) << ')';
+	else
+		text << "ended early with exit status " << WEXITSTATUS(status);
+	return text.str();
+}
+
+// Waits until the process behind pidfd ends; false when the time is over or a signal stops the run.
+bool ended_in_time(const Fd &pidfd, Clock::time_point deadline)
+{
+	while (stop_signal == 0) {
+		const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+			deadline - Clock::now());
+		pollfd wait{pidfd.get(), POLLIN, 0};
+		const int ready =
+			::poll(&wait, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+		if (ready > 0)
+			return true;
+		if (ready == 0 || errno != EINTR)
+			return false;
+	}
+	return false;
+}
+
+Result run_one(const std::string &name, Report &report)
+{
+	report = Report{};
+	std::cout.flush();
+	const pid_t pid = ::fork();
+	if (pid < 0)
+		return {Outcome::fail, std::string("fork: ") + std::strerror(errno)};
+	if (pid == 0)
+		run_in_child(name, report);
+	::setpgid(pid, pid);
+
+	const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+	const auto limit = session().test_timeout;
+	const bool ended = pidfd && ended_in_time(pidfd, Clock::now() + limit);
+	::kill(-pid, SIGKILL); // whatever the test left running, or the test itself
+	int status = 0;
+	while (::waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	const int restored = SettingJournal::restore();
+
+	const std::string why = report.why.data();
+	if (!pidfd)
+		return {Outcome::skip, "no pidfd_open(2) on this kernel"};
+	if (!ended && stop_signal != 0)
+		return {Outcome::fail, "interrupted"};
+	if (!ended)
+		return {Outcome::fail, "timed out after " + std::to_string(limit.count()) + " s"};
+	if (!report.finished)
+		return {Outcome::fail, crash_text(status)};
+	if (restored != 0 && report.outcome == Outcome::pass)
+		return {Outcome::fail, "left " + std::to_string(restored) + " settings changed"};
+	return {report.outcome, why};
+}
+
+std::vector<std::string> selected_tests()
+{
+	// GoogleTest applies its filter only inside RUN_ALL_TESTS(); listing does no more than
+	// that.
+	std::cout.flush();
+	std::fflush(stdout);
+	const Fd saved(::dup(STDOUT_FILENO));
+	const Fd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+	::dup2(null.get(), STDOUT_FILENO);
+	testing::GTEST_FLAG(list_tests) = true;
+	[[maybe_unused]] const int listed = RUN_ALL_TESTS();
+	testing::GTEST_FLAG(list_tests) = false;
+	std::fflush(stdout);
+	::dup2(saved.get(), STDOUT_FILENO);
+
+	std::vector<std::string> names;
+	const testing::UnitTest &unit = *testing::UnitTest::GetInstance();
+	for (int s = 0; s < unit.total_test_suite_count(); s++) {
+		const testing::TestSuite &suite = *unit.GetTestSuite(s);
+		for (int t = 0; t < suite.total_test_count(); t++) {
+			const testing::TestInfo &test = *suite.GetTestInfo(t);
+			if (test.should_run())
+				names.push_back(std::string(suite.name()) + '.' + test.name());
+		}
+	}
+	if (testing::GTEST_FLAG(shuffle)) {
+		const auto wanted = testing::GTEST_FLAG(random_seed);
+		const auto seed = wanted != 0 ? static_cast<unsigned>(wanted)
+					      : std::random_device{}() % 100000;
+		std::cout << "# shuffled: --gtest_random_seed=" << seed << '\n';
+		std::shuffle(names.begin(), names.end(), std::mt19937(seed));
+	}
+	return names;
+}
+
+void install_stop_signals()
+{
+	struct sigaction action {
+	};
+	action.sa_handler = note_signal; // no SA_RESTART: poll() has to return
+	for (const int number : {SIGINT, SIGTERM, SIGHUP})
+		::sigaction(number, &action, nullptr);
+}
+
+} // namespace
+
+std::string ktap_line(unsigned number, const std::string &name, Outcome outcome,
+		      const std::string &why)
+{
+	std::string line = outcome == Outcome::fail ? "not ok " : "ok ";
+	line += std::to_string(number) + ' ' + name;
+	if (outcome == Outcome::skip)
+		line += " # SKIP " + one_line(why);
+	else if (!why.empty())
+		line += " # " + one_line(why);
+	return line;
+}
+
+int exit_code(unsigned passed, unsigned failed, unsigned skipped)
+{
+	if (failed != 0)
+		return ksft_fail;
+	return passed == 0 && skipped != 0 ? ksft_skip : ksft_pass;
+}
+
+int run_tests()
+{
+	void *memory = ::mmap(nullptr, sizeof(Report), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		throw_errno("mmap: shared report");
+	auto &report = *new (memory) Report;
+	SettingJournal::create();
+	install_stop_signals();
+
+	const auto names = selected_tests();
+	const auto rounds = static_cast<std::size_t>(std::max(testing::GTEST_FLAG(repeat), 1));
+	std::cout << "KTAP version 1\n1.." << names.size() * rounds << std::endl;
+
+	std::array<unsigned, 3> count{};
+	unsigned number = 0;
+	for (std::size_t round = 0; round < rounds; round++) {
+		for (const std::string &name : names) {
+			const Result result = run_one(name, report);
+			count.at(static_cast<std::size_t>(result.outcome))++;
+			std::cout << ktap_line(++number, name, result.outcome, result.why)
+				  << std::endl;
+			if (stop_signal != 0) {
+				std::cout << "Bail out! signal " << stop_signal << std::endl;
+				return ksft_fail;
+			}
+		}
+	}
+	const auto [passed, failed, skipped] = count;
+	std::cout << "# Totals: pass:" << passed << " fail:" << failed
+		  << " xfail:0 xpass:0 skip:" << skipped << " error:0" << std::endl;
+	return exit_code(passed, failed, skipped);
+}
+
+void list_tests()
+{
+	for (const std::string &name : selected_tests())
+		std::cout << name << '\n';
+}
+
+} // namespace pvl

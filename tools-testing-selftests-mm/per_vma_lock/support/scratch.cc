@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "support/scratch.h"
+
+#include <linux/magic.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "support/error.h"
+#include "support/session.h"
+
+namespace pvl
+{
+
+namespace fs = std::filesystem;
+
+namespace
+{
+
+bool in_memory(const fs::path &dir)
+{
+	struct statfs about {
+	};
+	if (::statfs(dir.c_str(), &about) != 0)
+		return true;
+	const auto type = static_cast<unsigned long>(about.f_type);
+	return type == TMPFS_MAGIC || type == RAMFS_MAGIC || type == HUGETLBFS_MAGIC;
+}
+
+fs::path disk_dir()
+{
+	for (const char *candidate : {"/mnt", "/var/tmp", "/tmp", "."})
+		if (::access(candidate, W_OK) == 0 && !in_memory(candidate))
+			return candidate;
+	return {};
+}
+
+bool mount_new(const char *type, const fs::path &dir, const char *options)
+{
+	std::error_code ignored;
+	fs::create_directory(dir, ignored);
+	return ::mount(type, dir.c_str(), type, MS_NOSUID | MS_NODEV, options) == 0;
+}
+
+} // namespace
+
+Scratch::Scratch()
+{
+	Session &run = session();
+
+	if (run.disk_dir.empty())
+		run.disk_dir = disk_dir();
+	if (!is_root() || ::unshare(CLONE_NEWNS) != 0)
+		return;
+	// Nothing mounted from here on is seen outside.
+	if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+		return;
+
+	std::error_code no_tmp;
+	const fs::path tmp = fs::temp_directory_path(no_tmp);
+	std::string pattern = ((no_tmp ? fs::path(".") : tmp) / "per_vma_lock.XXXXXX").string();
+	if (::mkdtemp(pattern.data()) == nullptr)
+		throw_errno("mkdtemp " + pattern);
+	top_ = pattern;
+	mounted_ = mount_new("tmpfs", top_, "size=64m");
+	if (!mounted_)
+		return;
+	run.tmpfs_dir = top_;
+	if (mount_new("hugetlbfs", top_ / "huge", nullptr))
+		run.hugetlbfs_dir = top_ / "huge";
+	if (::access("/sys/kernel/tracing/events", F_OK) != 0)
+		mount_new("tracefs", "/sys/kernel/tracing", nullptr);
+}
+
+Scratch::~Scratch()
+{
+	std::error_code ignored;
+	if (mounted_) {
+		::umount2((top_ / "huge").c_str(), MNT_DETACH);
+		::umount2(top_.c_str(), MNT_DETACH);
+	}
+	if (!top_.empty())
+		fs::remove(top_, ignored);
+}
+
+} // namespace pvl

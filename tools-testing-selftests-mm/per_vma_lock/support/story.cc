@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "support/story.h"
+
+#include <algorithm>
+#include <ostream>
+
+#include "support/event_counter.h"
+
+namespace pvl
+{
+
+void PrintTo(const Story &story, std::ostream *out)
+{
+	*out << story.kind;
+}
+
+std::string story_name(const testing::TestParamInfo<Story> &info)
+{
+	std::string name = info.param.kind.substr(info.param.kind.find('/') + 1);
+	std::replace(name.begin(), name.end(), '/', '_');
+	return name;
+}
+
+void nothing(Memory & /*memory*/)
+{
+}
+
+void expect_contents(Memory &memory, std::initializer_list<Change> changes)
+{
+	auto shadow = memory.shadow();
+	const std::size_t bytes = shadow.size();
+
+	for (const auto &[offset, value] : changes)
+		shadow.at(offset) = value;
+	const std::size_t at = first_difference(memory.map().data(), shadow.data(), bytes);
+	ASSERT_EQ(at, bytes) << "byte " << at << " of " << bytes << " is "
+			     << unsigned{memory.map().data()[at]} << ", should be "
+			     << unsigned{shadow[at]};
+	if (!is_shared(memory.backing())) {
+		EXPECT_TRUE(memory.file_is_unchanged()) << "a private write reached the file";
+	}
+}
+
+TEST_P(Stories, DataIsRight)
+{
+	const Story &story = GetParam();
+	Memory memory(story.backing, story.prot, story.units);
+
+	story.before(memory);
+	story.access(memory);
+	if (!HasFailure())
+		story.check(memory);
+}
+
+TEST_P(Stories, KeepsVmaLock)
+{
+	const Story &story = GetParam();
+	LockCounter counter;
+	Memory memory(story.backing, story.prot, story.units);
+
+	story.before(memory);
+	const LockEvents seen = counter.measure([&] { story.access(memory); });
+	if (!HasFailure())
+		expect_cost(story.kind, story.cost, seen);
+}
+
+} // namespace pvl
