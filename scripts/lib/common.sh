@@ -184,9 +184,10 @@ child_end() {
 	[ -z "$pid" ] || kill -TERM -- "-$pid" 2>/dev/null || true
 }
 
-# at_exit COMMAND: done when the script ends, however it ends (last one first).
+# at_exit COMMAND ARGUMENT...: done when the script ends, however it ends (last one
+# first).
 at_exit() {
-	PVA_AT_EXIT="$1; ${PVA_AT_EXIT:-}"
+	PVA_AT_EXIT="$(printf '%q ' "$@"); ${PVA_AT_EXIT:-}"
 }
 
 end_run() {

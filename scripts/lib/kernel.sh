@@ -41,6 +41,7 @@ checkout() {
 	fi
 	lock=$(git -C "$dir" rev-parse --git-path index.lock) && rm -f "$lock" &&
 		git -C "$dir" diff --name-only --no-renames HEAD "$commit" >>"$dir.touched" &&
+		{ git -C "$dir" update-index -q --refresh || true; } && # or -f rewrites what only has a new date
 		git -C "$dir" checkout -q -f --detach "$commit" || return
 	if [ ! -e "$dir.dated" ]; then
 		(cd "$dir" && git ls-files -z | xargs -0 touch -h -c -d "$PVA_OLD") && touch "$dir.dated"

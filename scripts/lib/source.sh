@@ -149,7 +149,7 @@ source_prepare() {
 
 repository_init() {
 	[ -e "$PVA_GIT/complete" ] && return
-	rm -rf "$PVA_GIT"
+	rm -rf "$PVA_GIT" "$PVA_CACHE"/{source,trees,apply}
 	git init -q --bare "$PVA_GIT"
 	git_cache config gc.auto 0
 	git_cache config core.looseCompression 1
