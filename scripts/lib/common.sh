@@ -97,9 +97,9 @@ run_logged_progress() {
 need_space() {
 	local have
 	mkdir -p "$PVA_CACHE"
-	have=${PVA_FREE_KIB:-$(df -Pk "$PVA_CACHE" | awk 'NR == 2 { print $4 }')}
+	have=$(df -Pk "$PVA_CACHE" | awk 'NR == 2 { print $4 }')
 	[ "$have" -ge "$1" ] ||
-		die 3 "$2 needs $(($1 / 1048576 + 1)) GiB in $PVA_CACHE, which has" \
+		die 3 "$2 needs $((($1 + 1048575) / 1048576)) GiB in $PVA_CACHE, which has" \
 			"$((have / 1048576)) GiB left: free some, or set XDG_CACHE_HOME"
 }
 
@@ -184,10 +184,11 @@ child_end() {
 	[ -z "$pid" ] || kill -TERM -- "-$pid" 2>/dev/null || true
 }
 
-# at_exit COMMAND ARGUMENT...: done when the script ends, however it ends (last one
-# first).
+# at_exit COMMAND [ARGUMENT...]: done when the script ends, however it ends (last
+# one first). A COMMAND without arguments is a piece of shell.
 at_exit() {
-	PVA_AT_EXIT="$(printf '%q ' "$@"); ${PVA_AT_EXIT:-}"
+	[ $# -eq 1 ] || set -- "$(printf '%q ' "$@")"
+	PVA_AT_EXIT="$1; ${PVA_AT_EXIT:-}"
 }
 
 end_run() {

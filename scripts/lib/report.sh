@@ -11,25 +11,27 @@ ktap_lines() {
 }
 
 # ktap_counts FILE: "PASSED FAILED SKIPPED" of the test cases in the job's KTAP.
-# The runner's own line for the whole program counts only when it is bad and no
-# case was: a program that dies says nothing itself.
+# The runner's own line for the whole program counts when it ended in another way
+# than by saying that cases failed (exit code 1), or when none did.
 ktap_counts() {
 	ktap_lines "$1" | awk '
-		/^not ok [0-9]+ selftests: / { program++; next }
+		/^not ok [0-9]+ selftests: .*# exit=1$/ { plain++; next }
+		/^not ok [0-9]+ selftests: / { died++; next }
 		/^ok [0-9]+ selftests: / { next }
 		/^ok [0-9]+ .*# SKIP/ { skipped++; next }
 		/^ok [0-9]+ / { passed++; next }
 		/^not ok [0-9]+ / { failed++ }
-		END { print passed + 0, failed + (program && !failed ? program : 0), skipped + 0 }'
+		END { print passed + 0, failed + died + (failed + died ? 0 : plain), skipped + 0 }'
 }
 
 # ktap_failed FILE: the names of the test cases that failed, one a line, or the
 # program that did.
 ktap_failed() {
 	ktap_lines "$1" | awk '
-		/^not ok [0-9]+ selftests: / { program = program $0 "\n"; next }
+		/^not ok [0-9]+ selftests: .*# exit=1$/ { plain = plain $0 "\n"; next }
+		/^not ok [0-9]+ selftests: / { print; n++; next }
 		/^not ok [0-9]+ / { sub(/^not ok [0-9]+ (- )?/, ""); sub(/ #.*/, ""); print; n++ }
-		END { if (!n) printf "%s", program }'
+		END { if (!n) printf "%s", plain }'
 }
 
 # fault_rows FILE: "KIND MMAP_LOCK TRYLOCK ANON_VMA VERDICT" of every fault kind

@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What scripts/run makes of the guests' output: table, problems, verdict.
+set -euo pipefail
+# shellcheck source=scripts/lib/tests/tap.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
+# shellcheck source=scripts/lib/report.sh
+. "$PVA_LIB/report.sh"
+need_packages jq
+
+# guest_output VARIANT: a good run's output, as the kselftest runner prints it.
+guest_output() {
+	local lock=1 try=0 verdict=mainline
+	[ "$1" = base ] || lock=0 try=0 verdict=patched
+	cat <<-OUT
+		PVA-INIT
+		TAP version 13
+		1..1
+		# timeout set to 600
+		# selftests: mm/per_vma_lock: per_vma_lock
+		# TAP version 13
+		# # fault anon/first_read mmap_lock 0 trylock 0 anon_vma 0 verdict both
+		# ok 1 Matrix.anon_first_read
+		# # fault thp/first_read mmap_lock $lock trylock $try anon_vma 0 verdict $verdict
+		# ok 2 Matrix.thp_first_read
+		# ok 3 Uring.Sqpoll # SKIP no io_uring
+		# 1..3
+		ok 1 selftests: mm/per_vma_lock: per_vma_lock
+		PVA-EXIT 0
+	OUT
+}
+
+# verdict_of [SED-EXPRESSION-FOR-PATCHED [CONSOLE [RC]]]: table and verdict of a
+# run whose patched kernel differs from a good one in that.
+verdict_of() {
+	local rc=0
+	guest_output base | sed 's/$/\r/' >"$TAP_DIR/base.out"
+	guest_output patched | sed -E "${1-}" >"$TAP_DIR/patched.out"
+	: >"$TAP_DIR/base"
+	printf '%b' "${2-}" >"$TAP_DIR/patched"
+	kernel_json base "$TAP_DIR/base" 0 mainline >"$TAP_DIR/base.json"
+	kernel_json patched "$TAP_DIR/patched" "${3-0}" patched >"$TAP_DIR/patched.json"
+	jq -s '{ kernels: ., cost: { "anon/first_read": { mainline: 1000, patched: 990 } } }' \
+		"$TAP_DIR/base.json" "$TAP_DIR/patched.json" >"$TAP_DIR/report.json"
+	report_table "$TAP_DIR/report.json"
+	report_verdict "$TAP_DIR/report.json" || rc=$?
+	return $rc
+}
+last_line() {
+	tail -n 1 "$OUT" | grep -qE "$1"
+}
+
+capture verdict_of
+ok "a good run" exits 0 '^anon/first_read +0 +0 +1000 +990 +0.99$' '^thp/first_read +1 +0 +- +- +-$'
+ok "the verdict is the last line" last_line '^verdict: good \(2 fault kinds; base 2 passed, 0 failed, 1 skipped; patched 2 passed'
+capture verdict_of 's/^# ok 2 /# not ok 2 /; s/^ok 1 (.*)/not ok 1 \1 # exit=1/'
+ok "a test case that fails is named" exits 1 '^problem: patched: Matrix.thp_first_read failed' 'verdict: bad \(1 problems'
+capture verdict_of '/^# ok 2 /d; /^# 1\.\.3/d; s/^ok 1 (.*)/not ok 1 \1 # exit=139/'
+ok "a program that dies is named" exits 1 'per_vma_lock # exit=139 failed'
+capture verdict_of '/^# ok 2 /d; s/^ok 1 (.*)/not ok 1 \1 # TIMEOUT 600 seconds/'
+ok "a program that takes too long is named" exits 1 'per_vma_lock # TIMEOUT 600 seconds failed'
+capture verdict_of 's/(thp.* mmap_lock )0/\11/; s/verdict patched/verdict mainline/'
+ok "a kernel that behaves like mainline is no patched one" exits 1 '^problem: patched: thp/first_read: verdict mainline'
+capture verdict_of 's/(anon.* mmap_lock )0/\12/'
+ok "more mmap_lock than mainline is bad, whatever the test says" exits 1 '^problem: anon/first_read: 2 mmap_lock per fault, mainline 0'
+capture verdict_of '/# fault/d'
+ok "no fault measured" exits 1 'patched: no fault was measured'
+capture verdict_of '/ok [0-9]/d'
+ok "no test run" exits 1 'patched: no test passed'
+capture verdict_of '' '' 101
+ok "a guest that did not end well" exits 1 'patched: the guest ended with 101'
+
+console='[    1.0] Linux version\n[    2.0] pva: job begins\n[    3.0] per_vma_lock: Matrix.first\n'
+console+='[    4.0] WARNING: mm/rmap.c:205 at __anon_vma_prepare+0x0\n[    5.0] per_vma_lock: Matrix.second\n'
+console+='[    6.0] ======================================================\n'
+console+='[    6.1] WARNING: possible circular locking dependency detected\r\n'
+console+='<4>[    7.0][  T101] BUG: KASAN: use-after-free in f\n[    8.0] pva: job ends\n'
+console+='[    9.0] BUG: KCSAN: data-race in f / g\n[   10.0] INFO: task t:1 blocked for more than 120 seconds.\n'
+capture verdict_of '' "$console"
+ok "what the kernel complains of belongs to the test that ran" exits 1 \
+	'during Matrix.first: WARNING: mm/rmap.c:205' 'during Matrix.second: WARNING: possible circular' \
+	'during Matrix.second: BUG: KASAN' 'during boot: BUG: KCSAN' 'during boot: INFO: task'
+capture verdict_of '' '[    1.0] Warning: unable to open an initial console\n[    2.0] DEBUG: BUGGY hardware\n'
+ok "ordinary messages are no complaints" exits 0
+done_testing
