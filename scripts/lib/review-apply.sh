@@ -1,0 +1,184 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The rows of scripts/review about applying: git am, format-patch, recipients,
+# the selftest's entry in MAINTAINERS. Needs review-rows.sh.
+
+# applies NAME COMMAND...: COMMAND prints a commit, or dies: then a bad row.
+applies() {
+	local name=$1 log rc=0 commit
+	shift
+	log=$(row_log "${name// /-}")
+	commit=$( ("$@") 2>"$log") || rc=$?
+	if [ $rc -ne 0 ] || [ -z "$commit" ]; then
+		row bad "$name" "$(sed -n '$s/^[^:]*: //p' "$log")" "$log"
+		return 1
+	fi
+}
+
+review_am() {
+	local count exports
+	count=$(base_patches "$REVIEW_BASE" | wc -l)
+	if applies am variant_commit "$REVIEW_BASE" patched; then
+		row good am "$count patches apply to Linux $(base_field "$REVIEW_BASE" release)"
+	fi
+	if applies 'am patch 1 alone' variant_commit "$REVIEW_BASE" patch1; then
+		row good 'am patch 1 alone' "applies; see bisect for whether it builds and runs"
+	fi
+	exports=$(distribution_exports)
+	if [ -z "$exports" ]; then
+		row skip 'am without exports' "no touched file has an EXPORT_SYMBOL line of the distribution's"
+	elif applies 'am without exports' series_without_exports; then
+		row good 'am without exports' "applies with these taken out: $(cut -d: -f2 <<<"$exports" | paste -sd' ')"
+	fi
+}
+
+# distribution_exports: "FILE:SYMBOL" of every export in a touched file that
+# the distribution added (and upstream does not have).
+distribution_exports() {
+	local commit symbols
+	symbols=$(grep -v '^#' "$REVIEW_DATA/distribution-exports" | paste -sd'|')
+	commit=$(source_commit "$REVIEW_BASE")
+	touched_files | while read -r file; do
+		git_cache show "$commit:$file" 2>/dev/null |
+			sed -nE "s#^EXPORT_SYMBOL(_GPL)?\(($symbols)\);\$#$file:\2#p"
+	done
+}
+
+# commit_without_exports: the base without these lines.
+commit_without_exports() {
+	local commit line file index=$REVIEW_CACHE/index.$BASHPID
+	commit=$(source_commit "$REVIEW_BASE")
+	mkdir -p "$REVIEW_CACHE"
+	export GIT_INDEX_FILE=$index
+	git_cache read-tree "$commit"
+	while IFS=: read -r file line; do
+		git_cache cat-file -p ":$file" | sed -E "/^EXPORT_SYMBOL(_GPL)?\($line\);\$/d" |
+			git_cache hash-object -w --stdin >"$index.blob"
+		git_cache update-index --cacheinfo "100644,$(cat "$index.blob"),$file"
+	done < <(distribution_exports)
+	git_fixed -C "$PVA_GIT" commit-tree -m 'without the distribution exports' "$(git_cache write-tree)"
+	unset GIT_INDEX_FILE
+	rm -f "$index" "$index.blob"
+}
+
+series_without_exports() {
+	local commit patches
+	mapfile -t patches < <(base_patches "$REVIEW_BASE")
+	commit=$(commit_without_exports) || return
+	series_commit "$commit" '' "${patches[@]}"
+}
+
+# git am and then format-patch give back the same bytes, git's version aside.
+review_format() {
+	local dir log patch tree name commit start prefix
+	log=$(row_log format)
+	dir=$REVIEW_OUTPUT/format-$REVIEW_BASE
+	start=$(source_commit "$REVIEW_BASE")
+	commit=$(variant_commit "$REVIEW_BASE" patched)
+	tree=$(review_tree patched)
+	prefix=$(base_patches "$REVIEW_BASE" | head -n 1 | xargs sed -n "s,^Subject: \[\(.*PATCH[^]]*\) [0-9]*/[0-9]*\].*,\\1,p")
+	rm -rf "$dir" && mkdir -p "$dir"
+	(cd "$tree" && GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null git format-patch -q --full-index \
+		--zero-commit --no-signature --subject-prefix="$prefix" -o "$dir" "$start..$commit")
+	while read -r patch; do
+		name=${patch##*/}
+		if [ ! -e "$dir/$name" ]; then
+			printf '%s: format-patch calls it %s\n' "$name" "$(cd "$dir" && echo "${name%%-*}"-*)" >>"$log"
+		else
+			diff -u --label "$name" --label "$name, made again" <(without_version "$patch") \
+				<(without_version "$dir/$name") >>"$log" || true
+		fi
+	done < <(base_patches "$REVIEW_BASE")
+	row_if_empty "$log" format "git am and format-patch --full-index --zero-commit give the same bytes" \
+		"git am and format-patch --full-index --zero-commit give other bytes"
+	rm -rf "$dir"
+}
+
+# without_version PATCH: without the last lines, which name git's version.
+without_version() {
+	awk '{ line[NR] = $0 } END {
+		n = NR
+		while (n > 0 && line[n] == "") n--
+		if (n > 1 && line[n - 1] == "-- ") n -= 2
+		for (i = 1; i <= n; i++) print line[i]
+	}' "$1"
+}
+
+# recipients_now: what patches/BASE/recipients has to say.
+recipients_now() {
+	local tree patch
+	tree=$(review_tree base)
+	cat <<-'TEXT'
+		# SPDX-License-Identifier: GPL-2.0
+		#
+		# Who gets each patch: scripts/get_maintainer.pl of the tree that the patches are
+		# for; "scripts/review --recipients" writes this file. To: the maintainers of the
+		# MEMORY sections; Cc: everyone else who is printed. Matthew Wilcox is not printed
+		# for these files, but wrote the code that the series changes: he is on Cc.
+	TEXT
+	while read -r patch; do
+		printf '\n[%s]\n' "${patch##*/}"
+		recipients_of "$tree" "$patch"
+	done < <(base_patches "$REVIEW_BASE")
+}
+
+# recipients_of TREE FILE|-f PATH: "To: ..." and "Cc: ..." lines.
+recipients_of() {
+	(cd "$1" && shift && ./scripts/get_maintainer.pl --no-git --no-git-fallback "$@") |
+		sed -E 's/^"([^"@.,]*)" </\1 </' |
+		awk '/\((maintainer|supporter):(MEMORY|HUGETLB)/ { sub(/ \([^()]*(\([^()]*\)[^()]*)*\)$/, ""); print "To: " $0; next }
+		     { sub(/ \((moderated list|open list|maintainer|reviewer|supporter|odd fixer|subscriber list).*\)$/, ""); cc[++n] = $0 }
+		     END { for (i = 1; i <= n; i++) print "Cc: " cc[i]; print "Cc: Matthew Wilcox <willy@infradead.org>" }'
+}
+
+review_recipients() {
+	local log file=$PVA_PATCHES/$REVIEW_BASE/recipients
+	log=$(row_log recipients)
+	if [ ! -e "$file" ]; then
+		row bad recipients "patches/$REVIEW_BASE/recipients is missing: scripts/review --recipients writes it"
+		return
+	fi
+	diff -u --label "patches/$REVIEW_BASE/recipients" --label 'get_maintainer.pl now' "$file" <(recipients_now) >"$log" || true
+	row_if_empty "$log" recipients "$(grep -c '^To: ' "$file") To, $(grep -c '^Cc: ' "$file") Cc, up to date" \
+		"patches/$REVIEW_BASE/recipients is out of date: scripts/review --recipients writes it"
+}
+
+# recipients_write: brings that file up to date.
+recipients_write() {
+	local file=$PVA_PATCHES/$REVIEW_BASE/recipients
+	recipients_now >"$file.new" && mv "$file.new" "$file"
+	note "wrote patches/$REVIEW_BASE/recipients"
+}
+
+# maintainers_with_snippet TREE: TREE's MAINTAINERS with MAINTAINERS.snippet in
+# the entry that the snippet names.
+maintainers_with_snippet() {
+	local entry pattern
+	entry=$(grep -m 1 -E '^[A-Z]' "$PVA_TOP/MAINTAINERS.snippet")
+	pattern=$(grep -m 1 '^F:' "$PVA_TOP/MAINTAINERS.snippet")
+	awk -v entry="$entry" -v pattern="$pattern" '
+		$0 == entry { inside = 1 }
+		inside && /^F:/ && !done && $0 > pattern { print pattern; done = 1 }
+		inside && $0 == "" { if (!done) print pattern; done = 1; inside = 0 }
+		{ print }' "$1/MAINTAINERS"
+}
+
+review_maintainers() {
+	local tree log entry path dir=$REVIEW_OUTPUT/maintainers
+	log=$(row_log maintainers)
+	tree=$(review_tree base)
+	entry=$(grep -m 1 -E '^[A-Z]' "$PVA_TOP/MAINTAINERS.snippet")
+	path=$(sed -n 's/^F:[[:space:]]*//p' "$PVA_TOP/MAINTAINERS.snippet")
+	maintainers_with_snippet "$tree" >"$dir.with"
+	if cmp -s "$dir.with" "$tree/MAINTAINERS"; then
+		row bad maintainers "this tree has no entry '$entry'"
+		return
+	fi
+	printf -- '--- /dev/null\n+++ b/%smain.cc\n@@ -0,0 +1 @@\n+\n' "$path" >"$dir.patch"
+	(cd "$tree" && ./scripts/get_maintainer.pl --no-git --no-git-fallback --no-tree --sections \
+		--mpath="$dir.with" "$dir.patch") >"$dir.found" 2>"$log" || true
+	grep -q "^$entry\$" "$dir.found" || echo "get_maintainer.pl does not find '$entry' for ${path}main.cc" >>"$log"
+	row_if_empty "$log" maintainers "get_maintainer.pl finds '$entry' for $path" "MAINTAINERS.snippet does not work"
+	rm -f "$dir".*
+}
