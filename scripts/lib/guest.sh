@@ -70,6 +70,10 @@ guest_boot() {
 		*) die 2 "guest_boot: unknown option '$1'" ;;
 		esac
 	done
+	local file
+	for file in "$kernel/bzImage" "$initramfs" "$job"; do
+		[ -r "$file" ] || die 3 "guest_boot: cannot read '$file'"
+	done
 	local machine=(-accel "tcg,thread=multi" -cpu max)
 	[ "$accel" = tcg ] || machine=(-accel kvm -cpu host)
 	[ -z "$icount" ] || machine=(-accel "tcg,thread=single" -cpu max -icount "shift=0,sleep=off")

@@ -76,10 +76,11 @@ image_dir() {
 # System.map and .config, built if it is not there.
 kernel_image() {
 	kernel_build "$@" >&2
-	image_dir "$(variant_commit "$1" "$2")" "$3"
+	printf '%s\n' "$KERNEL_IMAGE"
 }
 
-# kernel_build BASE VARIANT CONFIG: the same, without printing the directory.
+# kernel_build BASE VARIANT CONFIG: the same, leaving the directory in KERNEL_IMAGE
+# instead of printing it.
 kernel_build() {
 	local base=$1 variant=$2 config=$3 commit image tree out log
 	config_fragments "$config" >/dev/null
@@ -87,6 +88,7 @@ kernel_build() {
 	source_prepare "$base"
 	commit=$(variant_commit "$base" "$variant") || exit
 	image=$(image_dir "$commit" "$config") || exit
+	KERNEL_IMAGE=$image
 	[ ! -e "$image/bzImage" ] || return 0
 	cache_lock
 	need_space $((4 * 1048576)) "building a kernel"
@@ -105,6 +107,7 @@ kernel_build() {
 		die 1 "$base $variant does not compile: see $log"
 	printf '%s\n' "$commit" >"$out/.commits"
 	image_save "$out" "$image" || die 3 "cannot write $image"
+	KERNEL_IMAGE=$image
 }
 
 # variant_slot VARIANT: which O= directory it is built in.

@@ -84,6 +84,8 @@ report_table() {
 # report_problems REPORT.JSON: a line for everything that makes the verdict bad.
 report_problems() {
 	jq -r '
+		(select((.cost_failed // "") != "")
+			| "the instructions per fault could not be counted: fault-cost ended with \(.cost_failed)"),
 		(.kernels[] | . as $k
 		| (.failures[] | "\($k.variant): \(.) failed"),
 		  (.console[] | "\($k.variant): the kernel complained during \(.)"),

@@ -11,8 +11,9 @@ PVA_TARGET=mm/per_vma_lock
 selftest_key() {
 	{
 		git_cache rev-parse "$(source_commit "$1")^{tree}"
-		find "$PVA_SELFTEST" -type f -print0 | sort -z | xargs -0 sha256sum
-		find "$PVA_LIB"/guest-* "$PVA_LIB/guest.sh" "$PVA_LIB/selftest.sh" -print0 | xargs -0 sha256sum
+		find "$PVA_SELFTEST" -path '*/bench' -prune -o -type f -print0 | sort -z | xargs -0 sha256sum
+		sha256sum "$PVA_LIB"/guest-*
+		echo "$PVA_RECIPE"
 		dpkg-query -W libgtest-dev liburing-dev busybox-static 2>/dev/null || true
 		g++ --version | head -n 1
 	} | sha256sum | cut -c1-20
@@ -23,13 +24,16 @@ initramfs_file() {
 	printf '%s/images/initramfs-%s.cpio\n' "$PVA_CACHE" "$(selftest_key "$1")"
 }
 
-# selftest_build BASE: builds the selftest and packs the initramfs, if needed.
+# selftest_build BASE: builds the selftest and packs the initramfs, if needed, and
+# leaves the latter's name in SELFTEST_INITRAMFS.
 selftest_build() {
 	local base=$1 file tree out log=$PVA_CACHE/log/selftest-$1
 	need_build_packages
 	need_guest_packages
 	source_prepare "$base"
 	file=$(initramfs_file "$base") || exit
+	# shellcheck disable=SC2034 # for the caller
+	SELFTEST_INITRAMFS=$file
 	[ ! -e "$file" ] || return 0
 	cache_lock
 	need_space 1048576 "building the selftest"

@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Mutants: small mistakes in the patched kernel (scripts/lib/mutants), each of
+# which has to make the tests that its "Kills:" line names fail. They pass on the
+# kernel without the mistake, which 50-run.t shows.
+set -euo pipefail
+# shellcheck source=scripts/lib/tests/tap.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
+# shellcheck source=scripts/lib/report.sh
+. "$PVA_LIB/report.sh"
+need_build_packages
+need_guest_packages
+
+header() {
+	sed -n "s/^$2: //p" "$1" | head -n 1
+}
+
+# killed MUTANT: boots it with the tests that are to fail, prints which did.
+killed() {
+	local mutant=$1 base kills image log=$TAP_DIR/$2 rc=0
+	base=$(header "$mutant" Base) && kills=$(header "$mutant" Kills) || return
+	kernel_build "$base" "mutant:$mutant" fast
+	image=$KERNEL_IMAGE
+	kselftest_job "--expect=patched --gtest_filter=$kills" >"$log.job"
+	guest_boot --kernel "$image" --initramfs "$SELFTEST_INITRAMFS" --job "$log.job" --log "$log" \
+		--deadline 240 || rc=$?
+	kernel_json mutant "$log" "$rc" patched | tee "$log.json"
+	# It is the tests that have to see it, so they have to have been started.
+	grep -q 'pva: job begins' "$log" && [ "$rc" -ne 0 ] &&
+		jq -e '(.failures + .console | length) > 0 or .exit_code > 100' "$log.json" >/dev/null
+}
+
+for base in $(base_names); do
+	[ -z "$(base_patches "$base")" ] || selftest_build "$base"
+done
+for mutant in "$PVA_LIB"/mutants/*.patch; do
+	name=$(basename -s .patch "$mutant")
+	ok "$name is killed by $(header "$mutant" Kills)" killed "$mutant" "$name"
+	jq -r '"# \(.failed) of \(.passed + .failed) tests failed, \(.console | length) complaints of the kernel"' \
+		"$TAP_DIR/$name.json" 2>/dev/null || true
+done
+done_testing
