@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The main job, for every base: a good verdict. And its negative control: the
+# unpatched kernel, taken for a patched one, fails in exactly the tests that
+# measured something that the series changes.
+set -euo pipefail
+# shellcheck source=scripts/lib/tests/tap.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
+# shellcheck source=scripts/lib/report.sh
+. "$PVA_LIB/report.sh"
+
+# changed_tests FILE: the tests that measured a fault as mainline has it and the
+# series does not.
+changed_tests() {
+	ktap_lines "$1" | awk '
+		$1 == "fault" && $NF == "mainline" { changed = 1 }
+		/^(not )?ok [0-9]+ / {
+			sub(/^(not )?ok [0-9]+ (- )?/, ""); sub(/ #.*/, "")
+			if (changed) print
+			changed = 0
+		}' | sort
+}
+last_line() {
+	tail -n 1 "$OUT" | grep -E "$1"
+}
+has_rows() {
+	[ "$(jq '.kernels | map(.faults | length) | min' "$1/report.json")" -ge 20 ]
+}
+fails_exactly() {
+	changed_tests "$1/base.console.out" >"$TAP_DIR/expected"
+	ktap_failed "$2/base.console.out" | sort >"$TAP_DIR/failed"
+	[ -s "$TAP_DIR/expected" ] && diff "$TAP_DIR/expected" "$TAP_DIR/failed"
+}
+run() {
+	"$PVA_TOP/scripts/run" --keep "$@" 2> >(tee "$TAP_DIR/stderr" >&2)
+}
+
+for base in $(base_names); do
+	for config in fast ${PVA_FULL:+debug kcsan}; do
+		dir=$TAP_DIR/$base-$config
+		run --base "$base" --config "$config" --output "$dir" >"$OUT" </dev/null && RC=0 || RC=$?
+		ok "$base $config: scripts/run ends well" exits 0
+		sed 's/^/# /' "$OUT"
+		ok "$base $config: with the verdict" last_line '^verdict: good \([0-9]+ fault kinds;'
+		ok "$base $config: at least 20 kinds of fault were measured" has_rows "$dir"
+	done
+	run --base "$base" --only base --expect patched --output "$dir-control" >"$OUT" </dev/null && RC=0 || RC=$?
+	ok "$base: the unpatched kernel does not pass for a patched one" exits 1
+	ok "$base: it fails in exactly the tests of what the series changes" \
+		fails_exactly "$TAP_DIR/$base-fast" "$dir-control"
+	printf '# %s: %d tests fail\n' "$base" "$(wc -l <"$TAP_DIR/failed")"
+done
+done_testing
