@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The rows of scripts/review about applying: git am, format-patch, recipients,
-# the selftest's entry in MAINTAINERS. Needs review-rows.sh.
+# The rows of scripts/review about applying: git am and format-patch. Needs
+# review-rows.sh.
 
 # applies NAME COMMAND...: COMMAND prints a commit, or dies: then a bad row.
 applies() {
@@ -103,82 +103,4 @@ without_version() {
 		if (n > 1 && line[n - 1] == "-- ") n -= 2
 		for (i = 1; i <= n; i++) print line[i]
 	}' "$1"
-}
-
-# recipients_now: what patches/BASE/recipients has to say.
-recipients_now() {
-	local tree patch
-	tree=$(review_tree base)
-	cat <<-'TEXT'
-		# SPDX-License-Identifier: GPL-2.0
-		#
-		# Who gets each patch: scripts/get_maintainer.pl of the tree that the patches are
-		# for; "scripts/review --recipients" writes this file. To: the maintainers of the
-		# MEMORY sections; Cc: everyone else who is printed. Matthew Wilcox is not printed
-		# for these files, but wrote the code that the series changes: he is on Cc.
-	TEXT
-	while read -r patch; do
-		printf '\n[%s]\n' "${patch##*/}"
-		recipients_of "$tree" "$patch"
-	done < <(base_patches "$REVIEW_BASE")
-}
-
-# recipients_of TREE FILE|-f PATH: "To: ..." and "Cc: ..." lines.
-recipients_of() {
-	(cd "$1" && shift && ./scripts/get_maintainer.pl --no-git --no-git-fallback "$@") |
-		sed -E 's/^"([^"@.,]*)" </\1 </' |
-		awk '/\((maintainer|supporter):(MEMORY|HUGETLB)/ { sub(/ \([^()]*(\([^()]*\)[^()]*)*\)$/, ""); print "To: " $0; next }
-		     { sub(/ \((moderated list|open list|maintainer|reviewer|supporter|odd fixer|subscriber list).*\)$/, ""); cc[++n] = $0 }
-		     END { for (i = 1; i <= n; i++) print "Cc: " cc[i]; print "Cc: Matthew Wilcox <willy@infradead.org>" }'
-}
-
-review_recipients() {
-	local log file=$PVA_PATCHES/$REVIEW_BASE/recipients
-	log=$(row_log recipients)
-	if [ ! -e "$file" ]; then
-		row bad recipients "patches/$REVIEW_BASE/recipients is missing: scripts/review --recipients writes it"
-		return
-	fi
-	diff -u --label "patches/$REVIEW_BASE/recipients" --label 'get_maintainer.pl now' "$file" <(recipients_now) >"$log" || true
-	row_if_empty "$log" recipients "$(grep -c '^To: ' "$file") To, $(grep -c '^Cc: ' "$file") Cc, up to date" \
-		"patches/$REVIEW_BASE/recipients is out of date: scripts/review --recipients writes it"
-}
-
-# recipients_write: brings that file up to date.
-recipients_write() {
-	local file=$PVA_PATCHES/$REVIEW_BASE/recipients
-	recipients_now >"$file.new" && mv "$file.new" "$file"
-	note "wrote patches/$REVIEW_BASE/recipients"
-}
-
-# maintainers_with_snippet TREE: TREE's MAINTAINERS with MAINTAINERS.snippet in
-# the entry that the snippet names.
-maintainers_with_snippet() {
-	local entry pattern
-	entry=$(grep -m 1 -E '^[A-Z]' "$PVA_TOP/MAINTAINERS.snippet")
-	pattern=$(grep -m 1 '^F:' "$PVA_TOP/MAINTAINERS.snippet")
-	awk -v entry="$entry" -v pattern="$pattern" '
-		$0 == entry { inside = 1 }
-		inside && /^F:/ && !done && $0 > pattern { print pattern; done = 1 }
-		inside && $0 == "" { if (!done) print pattern; done = 1; inside = 0 }
-		{ print }' "$1/MAINTAINERS"
-}
-
-review_maintainers() {
-	local tree log entry path dir=$REVIEW_OUTPUT/maintainers
-	log=$(row_log maintainers)
-	tree=$(review_tree base)
-	entry=$(grep -m 1 -E '^[A-Z]' "$PVA_TOP/MAINTAINERS.snippet")
-	path=$(sed -n 's/^F:[[:space:]]*//p' "$PVA_TOP/MAINTAINERS.snippet")
-	maintainers_with_snippet "$tree" >"$dir.with"
-	if cmp -s "$dir.with" "$tree/MAINTAINERS"; then
-		row bad maintainers "this tree has no entry '$entry'"
-		return
-	fi
-	printf -- '--- /dev/null\n+++ b/%smain.cc\n@@ -0,0 +1 @@\n+\n' "$path" >"$dir.patch"
-	(cd "$tree" && ./scripts/get_maintainer.pl --no-git --no-git-fallback --no-tree --sections \
-		--mpath="$dir.with" "$dir.patch") >"$dir.found" 2>"$log" || true
-	grep -q "^$entry\$" "$dir.found" || echo "get_maintainer.pl does not find '$entry' for ${path}main.cc" >>"$log"
-	row_if_empty "$log" maintainers "get_maintainer.pl finds '$entry' for $path" "MAINTAINERS.snippet does not work"
-	rm -f "$dir".*
 }
