@@ -81,7 +81,9 @@ report_table() {
 	} | column -t -s $'\t'
 }
 
-# report_problems REPORT.JSON: a line for everything that makes the verdict bad.
+# report_problems REPORT.JSON: a line for everything that makes the verdict bad. A
+# write after a read is judged together with that read: what mainline pays at the
+# read may come later.
 report_problems() {
 	jq -r '
 		(select((.cost_failed // "") != "")
@@ -99,8 +101,14 @@ report_problems() {
 		((.kernels | map({ key: .variant, value: .faults }) | from_entries) as $f
 		| select($f.base and $f.patched)
 		| ($f.base | map({ key: .kind, value: . }) | from_entries) as $b
-		| $f.patched[] | select($b[.kind] and .mmap_lock > $b[.kind].mmap_lock)
-		| "\(.kind): \(.mmap_lock) mmap_lock per fault, mainline \($b[.kind].mmap_lock)")' "$1"
+		| ($f.patched | map({ key: .kind, value: . }) | from_entries) as $p
+		| (($b | keys) - ($p | keys) + (($p | keys) - ($b | keys)) | .[] | "\(.): measured on one kernel only"),
+		  ($f.patched[] | .kind as $kind | ($kind | sub("write_after_read"; "first_read")) as $read
+		| [$b, $p | if $read == $kind then .[$kind].mmap_lock // 0
+			else (.[$kind].mmap_lock // 0) + (.[$read].mmap_lock // 0) end] as [$mainline, $patched]
+		| select($b[$kind] and $patched > $mainline)
+		| "\($kind)\(if $read == $kind then "" else " and the read before" end): " +
+		  "\($patched) mmap_lock per fault, mainline \($mainline)"))' "$1"
 }
 
 # report_verdict REPORT.JSON: the last line, and the exit code.

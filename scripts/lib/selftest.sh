@@ -64,11 +64,11 @@ selftest_make() {
 			KSFT_INSTALL_PATH="$out/install" FORCE_TARGETS=1 install
 }
 
-# kselftest_job ARGUMENTS [FILTER]: the guest's job: the kselftest runner, with
-# ARGUMENTS for the test program.
+# kselftest_job ARGUMENTS: the guest's job: the kselftest runner, with ARGUMENTS for
+# the test program.
 kselftest_job() {
 	cat <<-JOB
-		export KSELFTEST_PER_VMA_LOCK_ARGS='$1'
+		export KSELFTEST_PER_VMA_LOCK_ARGS='--disk=/mnt/disk $1'
 		cd /kselftest && ./run_kselftest.sh
 	JOB
 }

@@ -24,6 +24,8 @@ guest_output() {
 		# ok 1 Matrix.anon_first_read
 		# # fault thp/first_read mmap_lock $lock trylock $try anon_vma 0 verdict $verdict
 		# ok 2 Matrix.thp_first_read
+		# # fault hole/first_read mmap_lock $lock trylock 0 anon_vma 0 verdict $verdict
+		# # fault hole/write_after_read mmap_lock $((1 - lock)) trylock 0 anon_vma 0 verdict $verdict
 		# ok 3 Uring.Sqpoll # SKIP no io_uring
 		# 1..3
 		ok 1 selftests: mm/per_vma_lock: per_vma_lock
@@ -53,7 +55,7 @@ last_line() {
 
 capture verdict_of
 ok "a good run" exits 0 '^anon/first_read +0 +0 +1000 +990 +0.99$' '^thp/first_read +1 +0 +- +- +-$'
-ok "the verdict is the last line" last_line '^verdict: good \(2 fault kinds; base 2 passed, 0 failed, 1 skipped; patched 2 passed'
+ok "the verdict is the last line" last_line '^verdict: good \(4 fault kinds; base 2 passed, 0 failed, 1 skipped; patched 2 passed'
 capture verdict_of 's/^# ok 2 /# not ok 2 /; s/^ok 1 (.*)/not ok 1 \1 # exit=1/'
 ok "a test case that fails is named" exits 1 '^problem: patched: Matrix.thp_first_read failed' 'verdict: bad \(1 problems'
 capture verdict_of '/^# ok 2 /d; /^# 1\.\.3/d; s/^ok 1 (.*)/not ok 1 \1 # exit=139/'
@@ -64,8 +66,12 @@ capture verdict_of 's/(thp.* mmap_lock )0/\11/; s/verdict patched/verdict mainli
 ok "a kernel that behaves like mainline is no patched one" exits 1 '^problem: patched: thp/first_read: verdict mainline'
 capture verdict_of 's/(anon.* mmap_lock )0/\12/'
 ok "more mmap_lock than mainline is bad, whatever the test says" exits 1 '^problem: anon/first_read: 2 mmap_lock per fault, mainline 0'
+capture verdict_of 's/(hole.write_after_read mmap_lock )1/\12/'
+ok "also for a write and the read before it" exits 1 'hole/write_after_read and the read before: 2 mmap_lock per fault, mainline 1'
 capture verdict_of '/# fault/d'
 ok "no fault measured" exits 1 'patched: no fault was measured'
+capture verdict_of '/# fault thp/d'
+ok "a kind measured on one kernel only" exits 1 '^problem: thp/first_read: measured on one kernel only'
 capture verdict_of '/ok [0-9]/d'
 ok "no test run" exits 1 'patched: no test passed'
 capture verdict_of '' '' 101
