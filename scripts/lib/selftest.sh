@@ -68,7 +68,7 @@ selftest_make() {
 # the test program.
 kselftest_job() {
 	cat <<-JOB
-		export KSELFTEST_PER_VMA_LOCK_ARGS='--disk=/mnt/disk $1'
+		export KSELFTEST_PER_VMA_LOCK_ARGS='$1'
 		cd /kselftest && ./run_kselftest.sh
 	JOB
 }
