@@ -17,7 +17,8 @@ namespace pvl
 
 /// Takes the measured accesses of one sample. Where a case makes several accesses through the
 /// meter, the sample is their sum.
-class Meter {
+class Meter
+{
     public:
 	virtual ~Meter() = default;
 
@@ -44,7 +45,8 @@ class Meter {
 };
 
 /// Counts instructions.
-class InstructionMeter : public Meter {
+class InstructionMeter : public Meter
+{
     public:
 	/// @p after_timer_interrupt: start each access right behind a timer interrupt, so that an
 	/// access of millions of instructions is over before the next one comes.
@@ -67,7 +69,8 @@ class InstructionMeter : public Meter {
 };
 
 /// Counts events.
-class EventMeter : public Meter {
+class EventMeter : public Meter
+{
     public:
 	explicit EventMeter(const ProbeOverhead &overhead) : Meter(overhead)
 	{

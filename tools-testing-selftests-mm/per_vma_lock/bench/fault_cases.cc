@@ -4,12 +4,11 @@
 // sample, with unmapped pages on both sides, so that no neighbour can lend its
 // anon_vma, and with page tables that stay (page_table_keepers()).
 
-
+#include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,7 +28,6 @@ namespace pvl
 {
 namespace
 {
-
 
 constexpr int read_write = PROT_READ | PROT_WRITE;
 constexpr int anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -62,17 +60,17 @@ constexpr std::size_t other_page = 2;
 
 FixedMapping small_mapping(int protection, int flags, const Fd &file = Fd())
 {
-	return { small_area(), small_bytes, protection, flags, file };
+	return {small_area(), small_bytes, protection, flags, file};
 }
 
 FixedMapping huge_mapping(int flags, const Fd &file = Fd())
 {
-	return { huge_area(), 2 * pmd_page_bytes, read_write, flags, file };
+	return {huge_area(), 2 * pmd_page_bytes, read_write, flags, file};
 }
 
 void touch_write(std::byte *address)
 {
-	*static_cast<volatile std::byte *>(address) = std::byte{ 1 };
+	*static_cast<volatile std::byte *>(address) = std::byte{1};
 }
 
 void touch_read(const std::byte *address)
@@ -139,12 +137,12 @@ Sample first_execute(MapSmall map)
 }
 
 /// One kind of small memory: how to map it, and what its cases are called.
-void add_small_cases(std::vector<Case> &cases, const std::string &backing,
-		     const std::string &words, const std::function<MapSmall()> &mapper)
+void add_small_cases(std::vector<Case> &cases, const std::string &backing, const std::string &words,
+		     const std::function<MapSmall()> &mapper)
 {
 	const auto add = [&](const std::string &access, const std::string &sentence, auto sample) {
-		cases.push_back({ backing + "/" + access, sentence + " " + words, Weight::light,
-				  [mapper, sample] { return sample(mapper()); } });
+		cases.push_back({backing + "/" + access, sentence + " " + words, Weight::light,
+				 [mapper, sample] { return sample(mapper()); }});
 	};
 
 	add("first_read/no_anon_vma", "first read of a page in a fresh VMA of",
@@ -159,7 +157,8 @@ void add_small_cases(std::vector<Case> &cases, const std::string &backing,
 	    [](MapSmall map) { return write_after_read(std::move(map), AnonVma::absent); });
 	add("write_after_read/anon_vma", "write to a page read before, in a written-to VMA of",
 	    [](MapSmall map) { return write_after_read(std::move(map), AnonVma::present); });
-	add("read_then_write/no_anon_vma", "both faults of a read and then a write in a fresh VMA of",
+	add("read_then_write/no_anon_vma",
+	    "both faults of a read and then a write in a fresh VMA of",
 	    [](MapSmall map) { return read_then_write(std::move(map)); });
 }
 
@@ -185,21 +184,20 @@ void add_file_cases(std::vector<Case> &cases)
 			mapper(read_write, MAP_PRIVATE));
 
 	const auto text = mapper(PROT_READ | PROT_EXEC, MAP_PRIVATE);
-	cases.push_back({ "text/first_read/no_anon_vma",
-			  "first read of a read-only, executable private file mapping",
-			  Weight::light,
-			  [text] { return first_read(text(), AnonVma::absent); } });
-	cases.push_back({ "text/first_execute/no_anon_vma",
-			  "first instruction fetch from an executable private file mapping",
-			  Weight::light, [text] { return first_execute(text()); } });
+	cases.push_back({"text/first_read/no_anon_vma",
+			 "first read of a read-only, executable private file mapping",
+			 Weight::light, [text] { return first_read(text(), AnonVma::absent); }});
+	cases.push_back({"text/first_execute/no_anon_vma",
+			 "first instruction fetch from an executable private file mapping",
+			 Weight::light, [text] { return first_execute(text()); }});
 
 	const auto shared = mapper(read_write, MAP_SHARED);
-	cases.push_back({ "memfd_shared/first_read/no_anon_vma", "first read of a shared file mapping",
-			  Weight::light,
-			  [shared] { return first_read(shared(), AnonVma::absent); } });
-	cases.push_back({ "memfd_shared/first_write/no_anon_vma", "first write to a shared file mapping",
-			  Weight::light,
-			  [shared] { return first_write(shared(), AnonVma::absent); } });
+	cases.push_back({"memfd_shared/first_read/no_anon_vma",
+			 "first read of a shared file mapping", Weight::light,
+			 [shared] { return first_read(shared(), AnonVma::absent); }});
+	cases.push_back({"memfd_shared/first_write/no_anon_vma",
+			 "first write to a shared file mapping", Weight::light,
+			 [shared] { return first_write(shared(), AnonVma::absent); }});
 }
 
 // Huge pages: the first huge page of the VMA is the other one, the second is measured.
@@ -247,60 +245,67 @@ void add_hugetlb_cases(std::vector<Case> &cases)
 	const auto add = [&](const std::string &backing, Weight weight, const Row &row, int flags,
 			     bool with_file) {
 		cases.push_back(
-			{ backing + "/" + row.name, row.description, weight, [=]() -> Sample {
+			{backing + "/" + row.name, row.description, weight, [=]() -> Sample {
 				 const auto pool = huge_page_pool();
 				 const auto file = std::make_shared<Fd>(
 					 with_file ? filled_memfd(2 * pmd_page_bytes, MFD_HUGETLB,
-								  std::byte{ 2 }) :
-						     Fd());
+								  std::byte{2})
+						   : Fd());
 				 return huge_sample(
 					 [pool, file, flags] { return huge_mapping(flags, *file); },
 					 row.state, row.access);
-			 } });
+			 }});
 	};
 	const int private_flags = anonymous | MAP_HUGETLB;
 
 	for (const Row &row : std::initializer_list<Row>{
-		     { "first_read/no_anon_vma",
-		       "first read of a private hugetlb page that is in no page cache, fresh VMA",
-		       HugeAccess::read, AnonVma::absent },
-		     { "first_write/no_anon_vma", "first write to a fresh private hugetlb VMA",
-		       HugeAccess::write, AnonVma::absent },
-		     { "first_write/anon_vma",
-		       "first write to a page in a written-to private hugetlb VMA",
-		       HugeAccess::write, AnonVma::present },
-		     { "read_then_write/no_anon_vma",
-		       "both faults of a read and then a write in a fresh private hugetlb VMA",
-		       HugeAccess::read_then_write, AnonVma::absent } })
+		     {"first_read/no_anon_vma",
+		      "first read of a private hugetlb page that is in no page cache, fresh VMA",
+		      HugeAccess::read, AnonVma::absent},
+		     {"first_write/no_anon_vma", "first write to a fresh private hugetlb VMA",
+		      HugeAccess::write, AnonVma::absent},
+		     {"first_write/anon_vma",
+		      "first write to a page in a written-to private hugetlb VMA",
+		      HugeAccess::write, AnonVma::present},
+		     {"read_then_write/no_anon_vma",
+		      "both faults of a read and then a write in a fresh private hugetlb VMA",
+		      HugeAccess::read_then_write, AnonVma::absent}})
 		add("hugetlb_private", Weight::heavy, row, private_flags, false);
 	for (const Row &row : std::initializer_list<Row>{
-		     { "first_read/no_anon_vma",
-		       "first read of a cached page in a fresh private hugetlb file mapping",
-		       HugeAccess::read, AnonVma::absent } })
+		     {"first_read/no_anon_vma",
+		      "first read of a cached page in a fresh private hugetlb file mapping",
+		      HugeAccess::read, AnonVma::absent}})
 		add("hugetlb_memfd_private", Weight::light, row, MAP_PRIVATE, true);
 	for (const Row &row : std::initializer_list<Row>{
-		     { "first_write/no_anon_vma",
-		       "first write to a cached page in a fresh private hugetlb file mapping",
-		       HugeAccess::write, AnonVma::absent },
-		     { "first_write/anon_vma",
-		       "first write to a cached page in a written-to private hugetlb file mapping",
-		       HugeAccess::write, AnonVma::present },
-		     { "write_after_read/no_anon_vma",
-		       "first write to a private hugetlb file mapping, to a page read before",
-		       HugeAccess::write_after_read, AnonVma::absent } })
+		     {"first_write/no_anon_vma",
+		      "first write to a cached page in a fresh private hugetlb file mapping",
+		      HugeAccess::write, AnonVma::absent},
+		     {"first_write/anon_vma",
+		      "first write to a cached page in a written-to private hugetlb file mapping",
+		      HugeAccess::write, AnonVma::present},
+		     {"write_after_read/no_anon_vma",
+		      "first write to a private hugetlb file mapping, to a page read before",
+		      HugeAccess::write_after_read, AnonVma::absent},
+		     {"read_then_write/no_anon_vma",
+		      "both faults of a read and then a write in a fresh private hugetlb file "
+		      "mapping",
+		      HugeAccess::read_then_write, AnonVma::absent}})
 		add("hugetlb_memfd_private", Weight::heavy, row, MAP_PRIVATE, true);
 	for (const Row &row : std::initializer_list<Row>{
-		     { "first_read/no_anon_vma", "first read of a cached page of a shared hugetlb file mapping",
-		       HugeAccess::read, AnonVma::absent },
-		     { "first_write/no_anon_vma", "first write to a cached page of a shared hugetlb file mapping",
-		       HugeAccess::write, AnonVma::absent } })
+		     {"first_read/no_anon_vma",
+		      "first read of a cached page of a shared hugetlb file mapping",
+		      HugeAccess::read, AnonVma::absent},
+		     {"first_write/no_anon_vma",
+		      "first write to a cached page of a shared hugetlb file mapping",
+		      HugeAccess::write, AnonVma::absent}})
 		add("hugetlb_memfd_shared", Weight::light, row, MAP_SHARED, true);
 }
 
 /// Transparent huge pages for all memory, with or without the huge zero page.
 struct ThpSettings {
 	explicit ThpSettings(const std::string &zero_page)
-		: enabled(folder + "enabled", "always"), use_zero_page(folder + "use_zero_page", zero_page)
+		: enabled(folder + "enabled", "always"),
+		  use_zero_page(folder + "use_zero_page", zero_page)
 	{
 	}
 
@@ -321,31 +326,30 @@ void add_thp_cases(std::vector<Case> &cases)
 	};
 
 	for (const Row &row : std::initializer_list<Row>{
-		     { "thp/first_read/no_anon_vma", "huge zero page mapped by a read, fresh VMA",
-		       Weight::light, HugeAccess::read, AnonVma::absent, "1" },
-		     { "thp/first_read/anon_vma", "huge zero page mapped by a read, written-to VMA",
-		       Weight::light, HugeAccess::read, AnonVma::present, "1" },
-		     { "thp/write_after_read/no_anon_vma",
-		       "first write to a VMA, to a huge zero page", Weight::heavy,
-		       HugeAccess::write_after_read, AnonVma::absent, "1" },
-		     { "thp/read_then_write/no_anon_vma",
-		       "both faults of a read (huge zero page) and then a write, fresh VMA",
-		       Weight::heavy, HugeAccess::read_then_write, AnonVma::absent, "1" },
-		     { "thp/first_write/no_anon_vma", "transparent huge page by a write, fresh VMA",
-		       Weight::heavy, HugeAccess::write, AnonVma::absent, "1" },
-		     { "thp/first_write/anon_vma",
-		       "transparent huge page by a write, written-to VMA", Weight::heavy,
-		       HugeAccess::write, AnonVma::present, "1" },
-		     { "thp_no_zero_page/first_read/no_anon_vma",
-		       "transparent huge page by a read (use_zero_page=0), fresh VMA",
-		       Weight::heavy, HugeAccess::read, AnonVma::absent, "0" } })
-		cases.push_back({ row.name, row.description, row.weight, [row]() -> Sample {
-					 const auto settings =
-						 std::make_shared<ThpSettings>(row.zero_page);
-					 return huge_sample(
-						 [settings] { return huge_mapping(anonymous); },
-						 row.state, row.access);
-				 } });
+		     {"thp/first_read/no_anon_vma", "huge zero page mapped by a read, fresh VMA",
+		      Weight::light, HugeAccess::read, AnonVma::absent, "1"},
+		     {"thp/first_read/anon_vma", "huge zero page mapped by a read, written-to VMA",
+		      Weight::light, HugeAccess::read, AnonVma::present, "1"},
+		     {"thp/write_after_read/no_anon_vma",
+		      "first write to a VMA, to a huge zero page", Weight::heavy,
+		      HugeAccess::write_after_read, AnonVma::absent, "1"},
+		     {"thp/read_then_write/no_anon_vma",
+		      "both faults of a read (huge zero page) and then a write, fresh VMA",
+		      Weight::heavy, HugeAccess::read_then_write, AnonVma::absent, "1"},
+		     {"thp/first_write/no_anon_vma", "transparent huge page by a write, fresh VMA",
+		      Weight::heavy, HugeAccess::write, AnonVma::absent, "1"},
+		     {"thp/first_write/anon_vma",
+		      "transparent huge page by a write, written-to VMA", Weight::heavy,
+		      HugeAccess::write, AnonVma::present, "1"},
+		     {"thp_no_zero_page/first_read/no_anon_vma",
+		      "transparent huge page by a read (use_zero_page=0), fresh VMA", Weight::heavy,
+		      HugeAccess::read, AnonVma::absent, "0"}})
+		cases.push_back(
+			{row.name, row.description, row.weight, [row]() -> Sample {
+				 const auto settings = std::make_shared<ThpSettings>(row.zero_page);
+				 return huge_sample([settings] { return huge_mapping(anonymous); },
+						    row.state, row.access);
+			 }});
 }
 
 /// A userfaultfd that answers nothing by itself; throws Skip.
@@ -365,7 +369,8 @@ Fd new_userfaultfd()
 Sample userfaultfd_sample(unsigned long operation, AnonVma state)
 {
 	const auto descriptor = std::make_shared<Fd>(new_userfaultfd());
-	const auto source = std::make_shared<std::vector<std::byte>>(2 * base_page_bytes, std::byte{ 3 });
+	const auto source =
+		std::make_shared<std::vector<std::byte>>(2 * base_page_bytes, std::byte{3});
 
 	return [=](Meter &meter) {
 		const FixedMapping memory = small_mapping(read_write, anonymous);
@@ -378,7 +383,7 @@ Sample userfaultfd_sample(unsigned long operation, AnonVma state)
 		write_if(state, memory, other_page);
 
 		uffdio_register range{};
-		range.range = { page_of(0), small_bytes };
+		range.range = {page_of(0), small_bytes};
 		range.mode = UFFDIO_REGISTER_MODE_MISSING;
 		if (ioctl(descriptor->get(), UFFDIO_REGISTER, &range) != 0)
 			throw Skip(std::string("UFFDIO_REGISTER: ") + std::strerror(errno));
@@ -388,9 +393,9 @@ Sample userfaultfd_sample(unsigned long operation, AnonVma state)
 		copy.src = source_page;
 		copy.len = base_page_bytes;
 		uffdio_zeropage zero{};
-		zero.range = { page_of(measured_page), base_page_bytes };
-		void *argument = operation == UFFDIO_COPY ? static_cast<void *>(&copy) :
-							    static_cast<void *>(&zero);
+		zero.range = {page_of(measured_page), base_page_bytes};
+		void *argument = operation == UFFDIO_COPY ? static_cast<void *>(&copy)
+							  : static_cast<void *>(&zero);
 		meter.system_call("userfaultfd ioctl", SYS_ioctl,
 				  static_cast<std::uint64_t>(descriptor->get()), operation,
 				  reinterpret_cast<std::uint64_t>(argument));
@@ -399,15 +404,15 @@ Sample userfaultfd_sample(unsigned long operation, AnonVma state)
 
 void add_userfaultfd_cases(std::vector<Case> &cases)
 {
-	cases.push_back({ "uffd_copy/no_anon_vma", "UFFDIO_COPY of a page into a fresh VMA",
-			  Weight::light,
-			  [] { return userfaultfd_sample(UFFDIO_COPY, AnonVma::absent); } });
-	cases.push_back({ "uffd_copy/anon_vma", "UFFDIO_COPY of a page into a written-to VMA",
-			  Weight::light,
-			  [] { return userfaultfd_sample(UFFDIO_COPY, AnonVma::present); } });
-	cases.push_back({ "uffd_zeropage/no_anon_vma", "UFFDIO_ZEROPAGE into a fresh VMA",
-			  Weight::light,
-			  [] { return userfaultfd_sample(UFFDIO_ZEROPAGE, AnonVma::absent); } });
+	cases.push_back({"uffd_copy/no_anon_vma", "UFFDIO_COPY of a page into a fresh VMA",
+			 Weight::light,
+			 [] { return userfaultfd_sample(UFFDIO_COPY, AnonVma::absent); }});
+	cases.push_back({"uffd_copy/anon_vma", "UFFDIO_COPY of a page into a written-to VMA",
+			 Weight::light,
+			 [] { return userfaultfd_sample(UFFDIO_COPY, AnonVma::present); }});
+	cases.push_back({"uffd_zeropage/no_anon_vma", "UFFDIO_ZEROPAGE into a fresh VMA",
+			 Weight::light,
+			 [] { return userfaultfd_sample(UFFDIO_ZEROPAGE, AnonVma::absent); }});
 }
 
 /// madvise(2) of one page; a kernel that does not know @advice cannot run the case.
@@ -417,7 +422,7 @@ Sample advice_sample(MapSmall map, int advice, AnonVma state)
 		const FixedMapping trial = map();
 		if (madvise(trial.page(0), base_page_bytes, advice) != 0)
 			throw Skip("madvise " + std::to_string(advice) + ": " +
-					std::strerror(errno));
+				   std::strerror(errno));
 	}
 	return [map = std::move(map), advice, state](Meter &meter) {
 		const FixedMapping memory = map();
@@ -432,34 +437,28 @@ void add_madvise_cases(std::vector<Case> &cases)
 {
 	const auto anon = [] { return small_mapping(read_write, anonymous); };
 	const auto file = []() -> MapSmall {
-		const auto memfd =
-			std::make_shared<Fd>(filled_memfd(small_bytes, 0, std::byte{ 4 }));
+		const auto memfd = std::make_shared<Fd>(filled_memfd(small_bytes, 0, std::byte{4}));
 		return [memfd] { return small_mapping(read_write, MAP_PRIVATE, *memfd); };
 	};
 
-	cases.push_back({ "guard_install/no_anon_vma", "MADV_GUARD_INSTALL on a fresh VMA",
-			  Weight::light, [anon] {
-				  return advice_sample(anon, MADV_GUARD_INSTALL, AnonVma::absent);
-			  } });
-	cases.push_back({ "guard_install/anon_vma", "MADV_GUARD_INSTALL on a written-to VMA",
-			  Weight::light, [anon] {
-				  return advice_sample(anon, MADV_GUARD_INSTALL, AnonVma::present);
-			  } });
-	cases.push_back({ "guard_install_memfd/no_anon_vma",
-			  "MADV_GUARD_INSTALL on a fresh private file mapping", Weight::light,
-			  [file] {
-				  return advice_sample(file(), MADV_GUARD_INSTALL, AnonVma::absent);
-			  } });
-	cases.push_back({ "populate_read/no_anon_vma",
-			  "MADV_POPULATE_READ of an anonymous page, fresh VMA (GUP)",
-			  Weight::light, [anon] {
-				  return advice_sample(anon, MADV_POPULATE_READ, AnonVma::absent);
-			  } });
-	cases.push_back({ "populate_write/no_anon_vma",
-			  "MADV_POPULATE_WRITE of an anonymous page, fresh VMA (GUP)",
-			  Weight::light, [anon] {
-				  return advice_sample(anon, MADV_POPULATE_WRITE, AnonVma::absent);
-			  } });
+	cases.push_back(
+		{"guard_install/no_anon_vma", "MADV_GUARD_INSTALL on a fresh VMA", Weight::light,
+		 [anon] { return advice_sample(anon, MADV_GUARD_INSTALL, AnonVma::absent); }});
+	cases.push_back(
+		{"guard_install/anon_vma", "MADV_GUARD_INSTALL on a written-to VMA", Weight::light,
+		 [anon] { return advice_sample(anon, MADV_GUARD_INSTALL, AnonVma::present); }});
+	cases.push_back(
+		{"guard_install_memfd/no_anon_vma",
+		 "MADV_GUARD_INSTALL on a fresh private file mapping", Weight::light,
+		 [file] { return advice_sample(file(), MADV_GUARD_INSTALL, AnonVma::absent); }});
+	cases.push_back(
+		{"populate_read/no_anon_vma",
+		 "MADV_POPULATE_READ of an anonymous page, fresh VMA (GUP)", Weight::light,
+		 [anon] { return advice_sample(anon, MADV_POPULATE_READ, AnonVma::absent); }});
+	cases.push_back(
+		{"populate_write/no_anon_vma",
+		 "MADV_POPULATE_WRITE of an anonymous page, fresh VMA (GUP)", Weight::light,
+		 [anon] { return advice_sample(anon, MADV_POPULATE_WRITE, AnonVma::absent); }});
 }
 
 } // namespace
@@ -483,10 +482,10 @@ std::vector<FixedMapping> page_table_keepers()
 
 	// One page before and one behind the small area in its page table; the
 	// first and the last huge page of the neighbourhood for the tables above.
-	for (std::byte *address : { arena(), arena() + pmd_page_bytes - base_page_bytes,
-				    arena() + 8 * pmd_page_bytes }) {
-		keepers.emplace_back(address, base_page_bytes, read_write, MAP_SHARED | MAP_ANONYMOUS,
-				     Fd());
+	for (std::byte *address :
+	     {arena(), arena() + pmd_page_bytes - base_page_bytes, arena() + 8 * pmd_page_bytes}) {
+		keepers.emplace_back(address, base_page_bytes, read_write,
+				     MAP_SHARED | MAP_ANONYMOUS, Fd());
 		touch_write(address);
 	}
 	return keepers;

@@ -12,7 +12,9 @@
 #include <sstream>
 #include <string_view>
 
+#include "ballast.h"
 #include "bench_case.h"
+#include "json.h"
 #include "support/error.h"
 #include "support/setting.h"
 
@@ -24,6 +26,7 @@ namespace
 
 constexpr std::string_view usage =
 	R"(usage: fault_cost [--samples N] [--heavy-samples N] [--event-samples N] [--case PATTERN]...
+                  [--vmas N] [--threads N]
        fault_cost --list
 
 Prints, as one JSON object a line, what each kind of page fault costs: instructions
@@ -35,6 +38,8 @@ QEMU started with -icount shift=0,sleep=off -smp 1.
   --heavy-samples N  samples of cases that clear or copy a huge page (default 300)
   --event-samples N  samples in which events are counted (default 5, 0: none)
   --case PATTERN     only the cases whose name matches the shell pattern
+  --vmas N           with N more VMAs in the process (default 0)
+  --threads N        with N threads in the process, N - 1 of them asleep (default 1)
   --list             names and descriptions of all cases
 
 exit status: 0 measured, 1 a case failed, 2 wrong usage, 4 the clock does not count
@@ -49,12 +54,15 @@ struct Options {
 	unsigned int samples = 300;
 	unsigned int heavy_samples = 300;
 	unsigned int event_samples = 5;
+	unsigned int vmas = 0;
+	unsigned int threads = 1;
 	std::vector<std::string> patterns;
 	bool list = false;
 	bool help = false;
 };
 
-class UsageError : public std::runtime_error {
+class UsageError : public std::runtime_error
+{
     public:
 	using std::runtime_error::runtime_error;
 };
@@ -62,8 +70,7 @@ class UsageError : public std::runtime_error {
 unsigned int number_from(std::string_view text, std::string_view option)
 {
 	unsigned int number = 0;
-	const auto [end, problem] =
-		std::from_chars(text.data(), text.data() + text.size(), number);
+	const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
 
 	if (problem != std::errc() || end != text.data() + text.size())
 		throw UsageError(std::string(option) + " needs a number, not '" +
@@ -93,6 +100,10 @@ Options options_from(std::span<char *const> arguments)
 			options.heavy_samples = number_from(value(), option);
 		else if (option == "--event-samples")
 			options.event_samples = number_from(value(), option);
+		else if (option == "--vmas")
+			options.vmas = number_from(value(), option);
+		else if (option == "--threads")
+			options.threads = number_from(value(), option);
 		else if (option == "--case")
 			options.patterns.emplace_back(value());
 		else
@@ -104,33 +115,15 @@ Options options_from(std::span<char *const> arguments)
 	return options;
 }
 
-/// @p text as a JSON string.
-std::string json(const std::string &text)
-{
-	std::string quoted = "\"";
-
-	for (const char character : text) {
-		if (character == '"' || character == '\\')
-			quoted += '\\';
-		quoted += character < ' ' ? ' ' : character;
-	}
-	return quoted + '"';
-}
-
-std::string json(const std::optional<std::uint64_t> &number)
-{
-	return number ? std::to_string(*number) : "null";
-}
-
 /// Samples as [[value, how often], ...] in rising order.
-std::string json(const std::vector<Instructions> &sorted)
+std::string histogram(const std::vector<Instructions> &sorted)
 {
-	std::map<Instructions, unsigned int> histogram;
+	std::map<Instructions, unsigned int> how_often;
 	std::string text;
 
 	for (const Instructions value : sorted)
-		histogram[value]++;
-	for (const auto &[value, times] : histogram)
+		how_often[value]++;
+	for (const auto &[value, times] : how_often)
 		text += (text.empty() ? "[" : ",[") + std::to_string(value) + ',' +
 			std::to_string(times) + ']';
 	return "[" + text + "]";
@@ -213,7 +206,7 @@ bool cost_printed(const Case &known, const ProbeOverhead &overhead, const Option
 		std::cout << R"(,"samples":)" << samples.size() << R"(,"min":)" << samples.front()
 			  << R"(,"median":)" << samples[samples.size() / 2] << R"(,"p99":)"
 			  << samples[(samples.size() - 1) * high_percentile / percent]
-			  << R"(,"histogram":)" << json(samples);
+			  << R"(,"histogram":)" << histogram(samples);
 	});
 }
 
@@ -239,7 +232,7 @@ std::vector<Case> chosen_cases(const std::vector<std::string> &patterns)
 
 	for (const std::string &pattern : patterns)
 		if (std::none_of(cases.begin(), cases.end(), [&](const Case &known) {
-			    return matches_any(known.name, { pattern });
+			    return matches_any(known.name, {pattern});
 		    }))
 			throw UsageError("unknown case '" + pattern + "'; --list names them all");
 	if (!patterns.empty())
@@ -283,6 +276,7 @@ int run(const Options &options)
 
 	SettingJournal::create();
 	const std::vector<FixedMapping> keepers = page_table_keepers();
+	const Ballast ballast(options.vmas, options.threads);
 	bool good = true;
 	for (const Case &known : cases)
 		good = cost_printed(known, clock.overhead, options) && good;

@@ -21,7 +21,7 @@ namespace
 enum class Source {
 	page_faults,
 	tracepoint, ///< "group/event"
-	function, ///< entry of a kernel function, by kprobe
+	function,   ///< entry of a kernel function, by kprobe
 };
 
 struct Event {
@@ -32,17 +32,17 @@ struct Event {
 };
 
 constexpr std::array<Event, 8> all_events = {
-	Event{ "page_faults", Source::page_faults, "page faults", "" },
-	Event{ "mmap_lock", Source::tracepoint, "mmap_lock/mmap_lock_start_locking", "" },
-	Event{ "mmap_lock_failed", Source::tracepoint, "mmap_lock/mmap_lock_acquire_returned",
-	       "success == 0" },
-	Event{ "mmap_trylock", Source::function, "down_read_trylock", "" },
-	Event{ "anon_vma_prepare", Source::function, "__anon_vma_prepare", "" },
-	Event{ "anon_vma_objects", Source::tracepoint, "kmem/kmem_cache_alloc",
-	       "name == \"anon_vma\"" },
-	Event{ "anon_vma_chain_objects", Source::tracepoint, "kmem/kmem_cache_alloc",
-	       "name == \"anon_vma_chain\"" },
-	Event{ "slab_objects", Source::tracepoint, "kmem/kmem_cache_alloc", "" },
+	Event{"page_faults", Source::page_faults, "page faults", ""},
+	Event{"mmap_lock", Source::tracepoint, "mmap_lock/mmap_lock_start_locking", ""},
+	Event{"mmap_lock_failed", Source::tracepoint, "mmap_lock/mmap_lock_acquire_returned",
+	      "success == 0"},
+	Event{"mmap_trylock", Source::function, "down_read_trylock", ""},
+	Event{"anon_vma_prepare", Source::function, "__anon_vma_prepare", ""},
+	Event{"anon_vma_objects", Source::tracepoint, "kmem/kmem_cache_alloc",
+	      "name == \"anon_vma\""},
+	Event{"anon_vma_chain_objects", Source::tracepoint, "kmem/kmem_cache_alloc",
+	      "name == \"anon_vma_chain\""},
+	Event{"slab_objects", Source::tracepoint, "kmem/kmem_cache_alloc", ""},
 };
 
 /// A perf event of this thread that does not count yet; throws Skip where there is none.
@@ -74,8 +74,9 @@ Fd opened(const Event &event)
 
 	Fd descriptor(static_cast<int>(::syscall(SYS_perf_event_open, &attributes, this_thread,
 						 any_cpu, no_group, PERF_FLAG_FD_CLOEXEC)));
-	if (!descriptor || (*event.filter != '\0' &&
-			    ::ioctl(descriptor.get(), PERF_EVENT_IOC_SET_FILTER, event.filter) != 0))
+	if (!descriptor ||
+	    (*event.filter != '\0' &&
+	     ::ioctl(descriptor.get(), PERF_EVENT_IOC_SET_FILTER, event.filter) != 0))
 		throw Skip(std::string(event.what) + " " + event.filter + ": " +
 			   std::strerror(errno));
 	return descriptor;

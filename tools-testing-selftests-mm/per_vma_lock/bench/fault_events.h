@@ -22,7 +22,8 @@ using EventCounts = std::vector<std::optional<std::uint64_t>>;
 /// function down_read_trylock() tells them apart), include/trace/events/kmem.h (kmem_cache_alloc
 /// names the cache from Linux 6.19 on; caches that were merged share a name, so the guest is booted
 /// with slab_nomerge).
-class FaultEvents {
+class FaultEvents
+{
     public:
 	FaultEvents();
 

@@ -11,14 +11,15 @@ namespace pvl
 
 using Bytes = std::size_t;
 
-constexpr Bytes base_page_bytes = 4096; ///< x86-64
+constexpr Bytes base_page_bytes = 4096;			///< x86-64
 constexpr Bytes pmd_page_bytes = 512 * base_page_bytes; ///< x86-64
 
 /// A mapping at a chosen address that was free, unmapped by the destructor.
 ///
 /// Mapping (support/mapping.h) lets the kernel choose. What is to cost the same number of
 /// instructions every time needs the same address every time.
-class FixedMapping {
+class FixedMapping
+{
     public:
 	/// mmap(2) with MAP_FIXED_NOREPLACE; throws std::system_error when the kernel refuses.
 	FixedMapping(std::byte *address, Bytes length, int protection, int flags, const Fd &file);

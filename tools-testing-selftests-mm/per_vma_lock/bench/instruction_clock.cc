@@ -55,7 +55,7 @@ template <typename Probe> Instructions usual(Probe probe)
 ClockCheck check_instruction_clock()
 {
 	constexpr std::uint64_t instructions_per_turn = 2;
-	constexpr std::array<std::uint64_t, 4> turns = { 1, 100, 1000, 10000 };
+	constexpr std::array<std::uint64_t, 4> turns = {1, 100, 1000, 10000};
 	const Instructions shortest = usual([&] { return ticks_of_loop(turns[0]); });
 
 	for (std::uint64_t length : turns) {
@@ -63,24 +63,22 @@ ClockCheck check_instruction_clock()
 		const Instructions expected = (length - turns[0]) * instructions_per_turn;
 
 		if (ticks - shortest != expected)
-			return { false,
-				 "a loop that is " + std::to_string(expected) +
-					 " instructions longer took " +
-					 std::to_string(static_cast<std::int64_t>(ticks - shortest)) +
-					 " more ticks of the time stamp counter",
-				 {} };
+			return {false,
+				"a loop that is " + std::to_string(expected) +
+					" instructions longer took " +
+					std::to_string(
+						static_cast<std::int64_t>(ticks - shortest)) +
+					" more ticks of the time stamp counter",
+				{}};
 	}
 
-	std::byte present{ 1 };
-	return { true,
-		 {},
-		 { usual([&] { return ticks_of_read(&present); }),
-		   usual([&] { return ticks_of_write(&present); }),
-		   usual([] {
-			   return ticks_of_call(reinterpret_cast<const void *>(only_return));
-		   }) } };
+	std::byte present{1};
+	return {true,
+		{},
+		{usual([&] { return ticks_of_read(&present); }),
+		 usual([&] { return ticks_of_write(&present); }),
+		 usual([] { return ticks_of_call(reinterpret_cast<const void *>(only_return)); })}};
 }
-
 
 void wait_for_timer_interrupt()
 {

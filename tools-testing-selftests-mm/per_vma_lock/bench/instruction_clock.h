@@ -124,7 +124,7 @@ inline TimedSyscall ticks_of_syscall(long number, std::uint64_t first, std::uint
 		     : [start] "=&r"(start), [result] "=&r"(result), "=&a"(end)
 		     : [number] "r"(number), [third] "r"(third), "D"(first), "S"(second)
 		     : "rcx", "rdx", "r11", "memory", "cc");
-	return { result, end - start };
+	return {result, end - start};
 }
 
 /// What the clock itself costs: ticks of each probe where no fault happens.
@@ -136,8 +136,8 @@ struct ProbeOverhead {
 
 /// What the calibration found.
 struct ClockCheck {
-	bool counts_instructions;	///< false: no figure of this clock may be reported
-	std::string reason;		///< why not, empty when it does
+	bool counts_instructions; ///< false: no figure of this clock may be reported
+	std::string reason;	  ///< why not, empty when it does
 	ProbeOverhead overhead;
 };
 

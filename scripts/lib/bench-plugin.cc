@@ -56,8 +56,8 @@ constexpr int inline_add = 0;
 
 /** Both markers without their last displacement bytes: nopl disp32(%rax). */
 constexpr std::size_t marker_bytes = 7;
-constexpr unsigned char start_marker[marker_bytes] = { 0x0f, 0x1f, 0x80, 0x01, 0x4d, 0x56, 0x41 };
-constexpr unsigned char stop_marker[marker_bytes] = { 0x0f, 0x1f, 0x80, 0x02, 0x4d, 0x56, 0x41 };
+constexpr unsigned char start_marker[marker_bytes] = {0x0f, 0x1f, 0x80, 0x01, 0x4d, 0x56, 0x41};
+constexpr unsigned char stop_marker[marker_bytes] = {0x0f, 0x1f, 0x80, 0x02, 0x4d, 0x56, 0x41};
 
 struct Executions {
 	std::uint64_t address;
@@ -99,7 +99,7 @@ void window_stops(unsigned int, void *)
 	const std::deque<Executions> &current = state().current;
 	Window &shortest = state().shortest;
 	const std::uint64_t sum =
-		std::accumulate(current.begin(), current.end(), std::uint64_t{ 0 },
+		std::accumulate(current.begin(), current.end(), std::uint64_t{0},
 				[](std::uint64_t total, const Executions &executions) {
 					return total + executions.count;
 				});
@@ -131,7 +131,7 @@ void block_translated(qemu_plugin_id_t, qemu_plugin_tb *block)
 
 		Executions *&executions = state().by_address[address];
 		if (!executions)
-			executions = &state().current.emplace_back(Executions{ address, 0 });
+			executions = &state().current.emplace_back(Executions{address, 0});
 		qemu_plugin_register_vcpu_insn_exec_inline(instruction, inline_add,
 							   &executions->count, 1);
 	}

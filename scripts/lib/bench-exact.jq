@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# From the lines of fault_cost, each with its variant and run, to the "exact" part
+# of the results. The figure that is judged is the smallest sample: the fault as it
+# is when neither an interrupt nor a refill of a per-CPU list falls into it.
+
+def figures($lines; $variant; $name):
+	[$lines[] | select(.variant == $variant and .name == $name)] as $mine
+	| [$mine[] | select(.record == "cost" and .min)] as $costs
+	| if $costs == [] then
+		{ skipped: ([$mine[] | .skipped // .failed // empty] | first) }
+	  else
+		($costs[0] | { min, median, p99, samples })
+		+ { repeats: ([$costs[] | [.min, .median]] | unique | length == 1), runs: ($costs | length),
+		    events: ([$mine[] | .events // empty] | first) }
+	  end;
+
+. as $lines
+| {
+	runs: ([$lines[].run] | max),
+	probe_overhead: ([$lines[] | select(.record == "run") | .probe_overhead] | first),
+	missing_events: ([$lines[] | select(.record == "run") | { (.variant): .missing_events }] | add),
+	cases: [
+		[$lines[] | select(.record == "cost" and .variant == "base" and .run == 1)][]
+		| { name, description }
+		+ { base: figures($lines; "base"; .name), patched: figures($lines; "patched"; .name) }
+		| if .base.min and .patched.min then
+			. + { difference: (.patched.min - .base.min), ratio: (.patched.min / .base.min) }
+		  else . end
+	]
+  }
