@@ -37,7 +37,7 @@ initramfs_pack() {
 	local file=$1 root=$1.root
 	shift
 	rm -rf "$root" && mkdir -p "$root"/{bin,dev,proc,sys,tmp,mnt,etc,usr/bin,root} || return
-	cp "$(command -v busybox)" "$root/bin/busybox" &&
+	cp "$(command -v busybox)" "$root/bin/busybox" && ln -s busybox "$root/bin/sh" &&
 		cp "$PVA_LIB/guest-timeout" "$root/usr/bin/timeout" &&
 		printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$root/etc/passwd" &&
 		printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group" &&
