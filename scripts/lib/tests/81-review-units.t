@@ -11,6 +11,7 @@ for part in rows compile matrix tests neighbours; do
 	. "$PVA_LIB/review-$part.sh"
 done
 REVIEW_OUTPUT=$TAP_DIR REVIEW_BASE=v0.2 REVIEW_CACHE=$TAP_DIR/review
+# shellcheck disable=SC2034 # for review-neighbours.sh
 neighbour_dir=$REVIEW_CACHE/neighbours
 
 # A cell is what the two functions below print instead of compiling.

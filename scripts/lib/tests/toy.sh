@@ -34,41 +34,8 @@ toy_make() {
 	printf '%s\n' 'List of maintainers' '' 'MEMORY MAPPING - LOCKING' 'M:	Maintainer <m@lists.linux.dev>' \
 		'L:	linux-mm@kvack.org' 'S:	Maintained' 'F:	mm/' '' 'THE REST' 'M:	Rest Björn <rest@linux.dev>' \
 		'S:	Buried alive' 'F:	*' 'F:	*/' >"$TOY_TREE/MAINTAINERS"
-	cat >"$TOY_TREE/mm/memory.c" <<-'C'
-		// SPDX-License-Identifier: GPL-2.0
-
-		/* vmf_anon_prepare(nothing) in a comment is no call. */
-		static int do_anonymous_page(struct vm_fault *vmf)
-		{
-			int ret;
-
-			ret = vmf_anon_prepare(vmf);
-			if (ret)
-				return ret;
-			return map_page(vmf);
-		}
-
-		int lock_vma(void)
-		{
-			return 0;
-		}
-		EXPORT_SYMBOL_GPL(lock_vma_under_rcu);
-
-		static int first(void)
-		{
-			prepare();
-			check();
-			return 0;
-		}
-
-		int another(void)
-		{
-			check();
-			return 0;
-		}
-	C
+	cp "$PVA_LIB/tests/toy-memory.c" "$TOY_TREE/mm/memory.c"
 	sed -n '1p;19,$p' "$TOY_TREE/mm/memory.c" >"$TOY_TREE/mm/mmap_lock.c"
-	cp "$TOY_TREE/mm/memory.c" "$TAP_DIR/memory.c"
 	toy_git init -q
 	toy_git add -A -f
 	toy_git commit -q -m base
