@@ -43,13 +43,32 @@ fault_rows() {
 	}'
 }
 
+# touched_functions BASE: the functions that the series changes or adds, one a line.
+touched_functions() {
+	git_cache diff -U0 "$(variant_commit "$1" base)" "$(variant_commit "$1" patched)" -- '*.[ch]' |
+		sed -nE 's/^(@@ .* @@ |\+)[a-z].*\b([a-z_0-9]+)\(.*/\2/p' | sort -u
+}
+
+# console_complaints LOG: the complaints of the kernel, of KCSAN's only those that
+# name a function of the file PVA_KCSAN_FUNCTIONS.
+console_complaints() {
+	guest_splats "$1" | {
+		[ -n "${PVA_KCSAN_FUNCTIONS-}" ] || exec cat
+		awk 'NR == FNR { function_of_ours[$1]; next }
+			!/BUG: KCSAN:/ { print; next }
+			{ n = split($0, word, /[^a-zA-Z_0-9]+/)
+			  for (i = 1; i <= n; i++) if (word[i] in function_of_ours) { print; next } }' \
+			"$PVA_KCSAN_FUNCTIONS" -
+	}
+}
+
 # kernel_json VARIANT LOG RC EXPECT: what one boot gave, as a JSON object.
 kernel_json() {
 	local counts
 	read -ra counts < <(ktap_counts "$2.out")
 	jq -n --arg variant "$1" --arg expect "$4" --argjson rc "$3" --argjson passed "${counts[0]}" \
 		--argjson failed "${counts[1]}" --argjson skipped "${counts[2]}" \
-		--rawfile failures <(ktap_failed "$2.out") --rawfile splats <(guest_splats "$2") \
+		--rawfile failures <(ktap_failed "$2.out") --rawfile splats <(console_complaints "$2") \
 		--rawfile rows <(fault_rows "$2.out") \
 		'def lines: split("\n") | map(select(. != ""));
 		{ variant: $variant, expect: $expect, exit_code: $rc, passed: $passed, failed: $failed, skipped: $skipped,
@@ -88,9 +107,13 @@ report_problems() {
 	jq -r '
 		(select((.cost_failed // "") != "")
 			| "the instructions per fault could not be counted: fault-cost ended with \(.cost_failed)"),
+		def race: select(contains("BUG: KCSAN:")) | sub("^.*?: BUG"; "BUG");
+		([.kernels[] | select(.variant == "base") | .console[] | race]) as $known |
 		(.kernels[] | . as $k
 		| (.failures[] | "\($k.variant): \(.) failed"),
-		  (.console[] | "\($k.variant): the kernel complained during \(.)"),
+		  (.console[] | select([race] - (if $k.variant == "base" then [race] else $known end) != []
+				or (contains("BUG: KCSAN:") | not))
+			| "\($k.variant): the kernel complained during \(.)"),
 		  (select(.exit_code != 0 and (.failures | length) == 0)
 			| "\($k.variant): the guest ended with \(.exit_code)"),
 		  (select(.passed == 0) | "\($k.variant): no test passed"),

@@ -87,6 +87,15 @@ capture verdict_of '' "$console"
 ok "what the kernel complains of belongs to the test that ran" exits 1 \
 	'during Matrix.first: WARNING: mm/rmap.c:205' 'during Matrix.second: WARNING: possible circular' \
 	'during Matrix.second: BUG: KASAN' 'during boot: BUG: KCSAN' 'during boot: INFO: task'
+printf 'hugetlb_fault\n' >"$TAP_DIR/functions"
+race='[    9.0] BUG: KCSAN: data-race in do_read / do_write\n'
+PVA_KCSAN_FUNCTIONS=$TAP_DIR/functions
+capture verdict_of '' "$race"
+ok "a data race elsewhere is mainline's" exits 0
+capture verdict_of '' "$race"'[    9.1] BUG: KCSAN: data-race in do_read / hugetlb_fault\n'
+ok "one in a function of the series is not" exits 1 'problem: patched: .*data-race in do_read / hugetlb_fault' \
+	'verdict: bad \(1 problems'
+unset PVA_KCSAN_FUNCTIONS
 capture verdict_of '' '[    1.0] Warning: unable to open an initial console\n[    2.0] DEBUG: BUGGY hardware\n'
 ok "ordinary messages are no complaints" exits 0
 done_testing
