@@ -66,11 +66,6 @@ targets_verdict() {
 	printf 'verdict: all %d targets met\n' "$all"
 }
 
-# exact_rows FILE: the exact part as tab-separated rows with a heading.
-exact_rows() {
-	jq -r -L "$PVA_LIB" 'include "bench-rows"; exact_rows | @tsv' "$1"
-}
-
 # results_table FILE: every part as aligned tables.
 results_table() {
 	local part

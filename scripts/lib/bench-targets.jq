@@ -44,7 +44,7 @@ def lock_targets:
 	end;
 
 def repeat_targets:
-	if .base.runs // 0 > 1 then
+	if (.base.runs // 0) > 1 then
 		target("min and median the same in every run"; true; (.base.repeats and .patched.repeats);
 			.base.repeats and .patched.repeats)
 	else empty end;
