@@ -21,6 +21,7 @@ header() {
 killed() {
 	local mutant=$1 base kills image log=$TAP_DIR/$2 rc=0
 	base=$(header "$mutant" Base) && kills=$(header "$mutant" Kills) || return
+	selftest_build "$base"
 	kernel_build "$base" "mutant:$mutant" fast
 	image=$KERNEL_IMAGE
 	kselftest_job "--expect=patched --gtest_filter=$kills" >"$log.job"
@@ -32,9 +33,6 @@ killed() {
 		jq -e '(.failures + .console | length) > 0 or .exit_code > 100' "$log.json" >/dev/null
 }
 
-for base in $(base_names); do
-	[ -z "$(base_patches "$base")" ] || selftest_build "$base"
-done
 for mutant in "$PVA_LIB"/mutants/*.patch; do
 	name=$(basename -s .patch "$mutant")
 	if [ -z "$(header "$mutant" Quick)" ] && [ -z "${PVA_FULL-}" ]; then
