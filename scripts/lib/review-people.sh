@@ -45,8 +45,11 @@ snippet_path() {
 
 # recipients_of TREE ARGUMENT...: "To: ..." and "Cc: ..." lines.
 recipients_of() {
-	(cd "$1" && shift && ./scripts/get_maintainer.pl --no-git --no-git-fallback "$@") |
-		sed -E 's/^"([^"@.,]*)" </\1 </' |
+	local list tree=$1
+	shift
+	list=$(cd "$tree" && ./scripts/get_maintainer.pl --no-git --no-git-fallback "$@") ||
+		die 3 "get_maintainer.pl fails in $tree: see above"
+	sed -E 's/^"([^"@.,]*)" </\1 </' <<<"$list" |
 		awk '/\((maintainer|supporter):(MEMORY|HUGETLB)/ { sub(/ \([^()]*(\([^()]*\)[^()]*)*\)$/, ""); print "To: " $0; next }
 		     { sub(/ \((moderated list|open list|maintainer|reviewer|supporter|odd fixer|subscriber list).*\)$/, ""); cc[++n] = $0 }
 		     END { for (i = 1; i <= n; i++) print "Cc: " cc[i]; print "Cc: Matthew Wilcox <willy@infradead.org>" }'

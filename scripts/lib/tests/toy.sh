@@ -27,15 +27,18 @@ toy_make() {
 	cp "$TOY/tools-testing-selftests-mm/per_vma_lock/main.cc" "$TOY/tools-testing-selftests-mm/per_vma_lock/support/story.cc"
 	printf 'Subject: [PATCH RFC 0/2] mm: one check\n\nHi,\n\nthis is why.\n' >"$TOY/patches/cover-letter.txt"
 	source_prepare v7.3
-	git_cache archive "$(source_commit v7.3)" scripts/checkpatch.pl scripts/get_maintainer.pl scripts/spelling.txt \
-		scripts/const_structs.checkpatch scripts/kernel-doc tools/docs/kernel-doc tools/lib/python \
-		tools/testing/selftests/Makefile tools/testing/selftests/mm/.gitignore .gitattributes | tar -x -C "$TOY_TREE"
+	toy_kernel_files "$(source_commit v7.3)" scripts/checkpatch.pl scripts/get_maintainer.pl scripts/spelling.txt \
+		scripts/const_structs.checkpatch scripts/kernel-doc tools/docs/kernel-doc tools/lib/python/kdoc \
+		tools/testing/selftests/Makefile tools/testing/selftests/mm/.gitignore .gitattributes
 	printf 'VERSION = 0\nPATCHLEVEL = 2\n' >"$TOY_TREE/Makefile"
 	printf '%s\n' 'List of maintainers' '' 'MEMORY MAPPING - LOCKING' 'M:	Maintainer <m@lists.linux.dev>' \
 		'L:	linux-mm@kvack.org' 'S:	Maintained' 'F:	mm/' '' 'THE REST' 'M:	Rest Björn <rest@linux.dev>' \
 		'S:	Buried alive' 'F:	*' 'F:	*/' >"$TOY_TREE/MAINTAINERS"
 	cp "$PVA_LIB/tests/toy-memory.c" "$TOY_TREE/mm/memory.c"
 	sed -n '1p;19,$p' "$TOY_TREE/mm/memory.c" >"$TOY_TREE/mm/mmap_lock.c"
+	mkdir -p "$TOY_TREE"/{Documentation,arch,include,drivers,fs,init,ipc,kernel,lib}
+	touch "$TOY_TREE"/{Documentation,arch,include,drivers,fs,init,ipc,kernel,lib}/.keep \
+		"$TOY_TREE"/{COPYING,CREDITS,Kbuild,README} # by which the tools know a kernel tree
 	toy_git init -q
 	toy_git add -A -f
 	toy_git commit -q -m base
@@ -46,6 +49,21 @@ toy_make() {
 	printf 'v0.2\tmm/memory.c\tdo_anonymous_page\tvmf_anon_prepare\tvmf\tthe VMA lock\n' >"$TOY/scripts/lib/review/callers"
 	toy_series ''
 	toy review --recipients >"$TAP_DIR/recipients.log" 2>&1
+}
+
+# toy_kernel_files COMMIT PATH...: these files of a real kernel.
+toy_kernel_files() {
+	local mode blob file commit=$1
+	shift
+	git_cache ls-tree -r "$commit" -- "$@" | while read -r mode _ blob file; do
+		mkdir -p "$TOY_TREE/$(dirname "$file")"
+		if [ "$mode" = 120000 ]; then
+			ln -s "$(git_cache cat-file -p "$blob")" "$TOY_TREE/$file"
+		else
+			git_cache cat-file -p "$blob" >"$TOY_TREE/$file"
+			chmod "${mode#100}" "$TOY_TREE/$file"
+		fi
+	done
 }
 
 base_sha() {
