@@ -8,6 +8,7 @@
 #include <liburing.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <memory>
@@ -16,6 +17,7 @@
 
 #include "support/error.h"
 #include "support/story.h"
+#include "support/uapi.h"
 
 namespace pvl
 {
@@ -72,16 +74,16 @@ class Ring
 };
 
 /// A ring and a pipe full of data, shared by a story's steps. A pipe with data is read without
-/// being waited for, so the request completes in the submitting thread.
+/// being waited for, so a plain request completes in the submitting thread.
 struct Io {
 	std::unique_ptr<Ring> ring;
 	Fd read_end;
 	Fd write_end;
 
-	void open(std::size_t bytes)
+	void open(std::size_t bytes, unsigned flags = 0)
 	{
 		std::array<int, 2> ends{};
-		ring = std::make_unique<Ring>();
+		ring = std::make_unique<Ring>(flags);
 		checked(::pipe2(ends.data(), O_CLOEXEC), "pipe2");
 		read_end = Fd(ends[0]);
 		write_end = Fd(ends[1]);
@@ -91,34 +93,149 @@ struct Io {
 	}
 };
 
-Story read_story(Backing backing, const ExpectedCost &cost)
+constexpr std::size_t little = 64; // bytes: all in one page
+
+void expect_read_in(Memory &memory)
+{
+	auto shadow = memory.shadow();
+	std::fill_n(shadow.begin(), little, from_file);
+	EXPECT_EQ(first_difference(memory.map().data(), shadow.data(), shadow.size()),
+		  shadow.size());
+	EXPECT_TRUE(is_shared(memory.backing()) || memory.file_is_unchanged());
+}
+
+// A fault taken by the kernel's own copy takes the mmap_lock on either kernel.
+ExpectedCost copy_in_cost(Backing backing)
+{
+	return ExpectedCost::both({1, 1, is_shared(backing) ? 0U : 1U});
+}
+
+ExpectedCost copy_out_cost(Backing backing)
+{
+	if (backing == Backing::hugetlb_private) // no zero page: the read allocates
+		return ExpectedCost::both({1, 1, 1});
+	if (backing == Backing::thp)
+		return {{1, 1, 1}, {1, 1, 0}};
+	return ExpectedCost::both({1, 1, 0});
+}
+
+/// A read request into the memory, by a ring with @p ring_flags, entry flags @p entry_flags.
+Story read_story(const std::string &name, Backing backing, const ExpectedCost &cost,
+		 unsigned ring_flags = 0, unsigned entry_flags = 0)
 {
 	auto io = std::make_shared<Io>();
 	Story story;
-	story.kind = "io_uring/read/" + name_of(backing);
+	story.kind = "io_uring/" + name + '/' + name_of(backing);
 	story.backing = backing;
 	story.cost = cost;
-	story.before = [=](Memory &memory) { io->open(memory.unit()); };
+	story.before = [=](Memory &) { io->open(little, ring_flags); };
 	story.access = [=](Memory &memory) {
-		::io_uring_prep_read(io->ring->entry(), io->read_end.get(), memory.unit_at(0),
-				     static_cast<unsigned>(memory.unit()), 0);
-		EXPECT_EQ(io->ring->submit_and_wait(), static_cast<int>(memory.unit()));
+		io_uring_sqe *entry = io->ring->entry();
+		::io_uring_prep_read(entry, io->read_end.get(), memory.unit_at(0), little, 0);
+		entry->flags |= static_cast<std::uint8_t>(entry_flags);
+		EXPECT_EQ(io->ring->submit_and_wait(), static_cast<int>(little));
 	};
-	story.check = [](Memory &memory) {
-		const std::vector<std::uint8_t> wanted(memory.unit(), from_file);
-		EXPECT_EQ(first_difference(memory.unit_at(0), wanted.data(), memory.unit()),
-			  memory.unit());
-		EXPECT_TRUE(is_shared(memory.backing()) || memory.file_is_unchanged());
+	story.check = expect_read_in;
+	return story;
+}
+
+Story write_story(Backing backing)
+{
+	auto io = std::make_shared<Io>();
+	Story story;
+	story.kind = "io_uring/write/" + name_of(backing);
+	story.backing = backing;
+	story.cost = copy_out_cost(backing);
+	story.before = [=](Memory &) { io->open(0); };
+	story.access = [=](Memory &memory) {
+		::io_uring_prep_write(io->ring->entry(), io->write_end.get(), memory.unit_at(0),
+				      little, 0);
+		EXPECT_EQ(io->ring->submit_and_wait(), static_cast<int>(little));
 	};
+	story.check = [=](Memory &memory) {
+		std::array<std::uint8_t, little> seen{};
+		EXPECT_EQ(::read(io->read_end.get(), seen.data(), little),
+			  static_cast<ssize_t>(little));
+		for (std::size_t i = 0; i < little; i++)
+			ASSERT_EQ(seen.at(i), memory.initial_byte(i));
+	};
+	return story;
+}
+
+/// Registers unit 0 as a buffer, which pins it for good; then reads into it.
+Story fixed_story(const std::string &name, Backing backing, const ExpectedCost &cost,
+		  const Step &before = nothing)
+{
+	auto io = std::make_shared<Io>();
+	Story story;
+	story.kind = "io_uring/register_buffer/" + name;
+	story.backing = backing;
+	story.cost = cost;
+	story.before = [=](Memory &memory) {
+		before(memory);
+		io->open(little);
+	};
+	story.access = [=](Memory &memory) {
+		const iovec buffer{memory.unit_at(0), memory.unit()};
+		const int error = ::io_uring_register_buffers(io->ring->get(), &buffer, 1);
+		if (error == -ENOMEM)
+			throw Skip("RLIMIT_MEMLOCK is too small for a registered buffer");
+		EXPECT_EQ(error, 0);
+	};
+	story.check = [=](Memory &memory) {
+		// Fill by the pinned page, look through the page table: they must be one page.
+		::io_uring_prep_read_fixed(io->ring->entry(), io->read_end.get(), memory.unit_at(0),
+					   little, 0, 0);
+		EXPECT_EQ(io->ring->submit_and_wait(), static_cast<int>(little));
+		expect_read_in(memory);
+	};
+	return story;
+}
+
+Story madvise_story(Backing backing)
+{
+	auto io = std::make_shared<Io>();
+	Story story;
+	story.kind = "io_uring/madvise_populate_write/" + name_of(backing);
+	story.backing = backing;
+	story.cost = ExpectedCost::both(vma_lock_only); // a worker thread does it
+	story.before = [=](Memory &) { io->open(0); };
+	story.access = [=](Memory &memory) {
+		::io_uring_prep_madvise(io->ring->entry(), memory.map().data(),
+					static_cast<off_t>(memory.map().size()),
+					uapi::madv_populate_write);
+		EXPECT_EQ(io->ring->submit_and_wait(), 0);
+	};
+	story.check = [](Memory &memory) { expect_contents(memory, {}); };
 	return story;
 }
 
 std::vector<Story> stories()
 {
-	// A fault taken by the kernel's own copy takes the mmap_lock on either kernel.
-	constexpr ExpectedCost copy_to_user = ExpectedCost::both({1, 1, 1});
+	constexpr ExpectedCost by_other_thread = ExpectedCost::both(vma_lock_only);
+	constexpr ExpectedCost pinned = ExpectedCost::both({1, 0, 1});
+	const Step read_zero = [](Memory &memory) { EXPECT_EQ(load(memory.unit_at(0)), 0); };
+	std::vector<Story> all;
 
-	return {read_story(Backing::memfd_private, copy_to_user)};
+	for (const Backing backing :
+	     {Backing::anon, Backing::memfd_private, Backing::disk_private,
+	      Backing::hugetlb_private, Backing::thp, Backing::memfd_shared}) {
+		all.push_back(read_story("read", backing, copy_in_cost(backing)));
+		all.push_back(write_story(backing));
+		all.push_back(
+			read_story("read_by_worker", backing, by_other_thread, 0, IOSQE_ASYNC));
+		all.push_back(read_story("read_by_sqpoll_thread", backing, by_other_thread,
+					 IORING_SETUP_SQPOLL));
+	}
+	for (const Backing backing :
+	     {Backing::anon, Backing::memfd_private, Backing::thp, Backing::hugetlb_private}) {
+		all.push_back(fixed_story(name_of(backing), backing, pinned));
+		all.push_back(madvise_story(backing));
+	}
+	// The write through the pin replaces the huge zero page, which brought no anon_vma.
+	all.push_back(
+		fixed_story("huge_zero_page", Backing::thp, {{1, 0, 0}, {1, 0, 1}}, read_zero));
+	return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(IoUring, Stories, testing::ValuesIn(stories()), story_name);

@@ -3,14 +3,21 @@
 // The huge zero page: a read maps it without an anon_vma, so whatever writes next has to bring one.
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "support/child.h"
 #include "support/error.h"
+#include "support/event_counter.h"
 #include "support/setting.h"
+#include "support/smaps.h"
 #include "support/story.h"
+#include "support/uapi.h"
 
 namespace pvl
 {
@@ -46,6 +53,36 @@ Story with_zero_page(Story story, const std::string &value)
 	return story;
 }
 
+/// A write by the kernel through get_user_pages().
+void write_by_process_vm(Memory &memory)
+{
+	std::uint8_t byte = written;
+	const iovec local{&byte, 1};
+	const iovec remote{memory.unit_at(0), 1};
+	EXPECT_EQ(::process_vm_writev(::getpid(), &local, 1, &remote, 1, 0), 1);
+}
+
+void read_then_split(Memory &memory)
+{
+	EXPECT_EQ(load(memory.unit_at(0)), 0);
+	checked(::mprotect(memory.map().at(memory.unit() / 2), memory.unit() / 2, PROT_READ),
+		"mprotect");
+}
+
+void read_then_turn_zero_page_off(Memory &memory)
+{
+	EXPECT_EQ(load(memory.unit_at(0)), 0);
+	memory.keep(std::make_unique<SettingGuard>(use_zero_page, "0"));
+}
+
+/// Huge pages off for good, so that the write after the read splits the huge zero page.
+void read_then_no_huge_pages(Memory &memory)
+{
+	EXPECT_EQ(load(memory.unit_at(0)), 0);
+	checked(::madvise(memory.map().data(), memory.map().size(), uapi::madv_nohugepage),
+		"MADV_NOHUGEPAGE");
+}
+
 std::vector<Story> stories()
 {
 	std::vector<Story> all;
@@ -66,10 +103,88 @@ std::vector<Story> stories()
 				      ExpectedCost::both(vma_lock_only), read_zeroes(),
 				      write_byte(), one_byte},
 				     "0"));
+	all.push_back(with_zero_page({"thp_zero/gup_write_after_read",
+				      Backing::thp,
+				      {{1, 0, 0}, {1, 0, 1}},
+				      read_zeroes(),
+				      write_by_process_vm,
+				      one_byte},
+				     "1"));
+	all.push_back(with_zero_page({"thp_zero/write_after_read/split", Backing::thp,
+				      pays_at_write, read_then_split, write_byte(), one_byte},
+				     "1"));
+	all.push_back(with_zero_page({"thp_zero/write_after_read/zero_page_turned_off",
+				      Backing::thp, pays_at_write, read_then_turn_zero_page_off,
+				      write_byte(), one_byte},
+				     "1"));
+	all.push_back(
+		with_zero_page({"thp_zero/write_after_read/huge_pages_turned_off", Backing::thp,
+				pays_at_write, read_then_no_huge_pages, write_byte(), one_byte},
+			       "1"));
 	return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(ThpZero, Stories, testing::ValuesIn(stories()), story_name);
+
+class ThpZeroMapped : public testing::Test
+{
+    protected:
+	ThpZeroMapped()
+		: zero_page_(setting_among(use_zero_page, {"1"}, "1")), memory_(Backing::thp)
+	{
+	}
+
+	[[nodiscard]] std::uint64_t anon_huge_kib() const
+	{
+		return smaps_kib(memory_.map().data(), "AnonHugePages");
+	}
+
+	std::unique_ptr<SettingGuard> zero_page_;
+	Memory memory_;
+};
+
+TEST_F(ThpZeroMapped, ByAReadOnly)
+{
+	EXPECT_EQ(load(memory_.unit_at(0)), 0);
+	EXPECT_EQ(anon_huge_kib(), 0U);
+	EXPECT_TRUE(is_huge_zero_page(memory_.unit_at(0)));
+}
+
+TEST_F(ThpZeroMapped, IsReplacedByAHugePageWhenWritten)
+{
+	constexpr std::uint64_t kib = 1024;
+	EXPECT_EQ(load(memory_.unit_at(0)), 0);
+	store(memory_.unit_at(0), written);
+	if (anon_huge_kib() == 0)
+		throw Skip("no huge page could be allocated");
+	EXPECT_EQ(anon_huge_kib(), memory_.unit() / kib);
+	EXPECT_FALSE(is_huge_zero_page(memory_.unit_at(0)));
+	expect_contents(memory_, {{0, written}});
+}
+
+TEST_F(ThpZeroMapped, IsInheritedByAForkedChild)
+{
+	EXPECT_EQ(load(memory_.unit_at(0)), 0);
+	EXPECT_TRUE(passes_in_child([&] {
+		EXPECT_EQ(load(memory_.unit_at(0)), 0);
+		store(memory_.unit_at(0), written);
+		expect_contents(memory_, {{0, written}});
+	}));
+	EXPECT_EQ(load(memory_.unit_at(0)), 0);
+	store(memory_.unit_at(1), written);
+	expect_contents(memory_, {{memory_.unit(), written}});
+}
+
+TEST_F(ThpZeroMapped, ForkedChildKeepsVmaLock)
+{
+	EXPECT_EQ(load(memory_.unit_at(0)), 0);
+	EXPECT_TRUE(passes_in_child([&] {
+		LockCounter counter;
+		const LockEvents seen =
+			counter.measure([&] { store(memory_.unit_at(0), written); });
+		expect_cost("thp_zero/write_by_forked_child", pays_at_write, seen);
+	}));
+}
 
 } // namespace
 

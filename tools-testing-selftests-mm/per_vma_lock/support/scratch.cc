@@ -73,12 +73,17 @@ Scratch::Scratch()
 		run.hugetlbfs_dir = top_ / "huge";
 	if (::access("/sys/kernel/tracing/events", F_OK) != 0)
 		mount_new("tracefs", "/sys/kernel/tracing", nullptr);
+	if (::access("/sys/kernel/debug/clear_warn_once", F_OK) != 0)
+		mount_new("debugfs", "/sys/kernel/debug", nullptr);
+	if (mount_new("cgroup2", top_ / "cgroup", nullptr))
+		run.cgroup_dir = top_ / "cgroup";
 }
 
 Scratch::~Scratch()
 {
 	std::error_code ignored;
 	if (mounted_) {
+		::umount2((top_ / "cgroup").c_str(), MNT_DETACH);
 		::umount2((top_ / "huge").c_str(), MNT_DETACH);
 		::umount2(top_.c_str(), MNT_DETACH);
 	}

@@ -28,6 +28,8 @@ struct Session {
 	/// Empty directories, mounted for this run only when it runs as root: tmpfs and hugetlbfs.
 	std::filesystem::path tmpfs_dir;
 	std::filesystem::path hugetlbfs_dir;
+	/// A cgroup v2 hierarchy's root; empty: none, or not root.
+	std::filesystem::path cgroup_dir;
 	/// tracefs group of this run's kprobe events (see Probes); empty: none.
 	std::string probe_group;
 

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/swap.h>
 #include <unistd.h>
 
 #include <array>
@@ -23,35 +24,63 @@ namespace
 constexpr std::size_t journal_entries = 32;
 constexpr std::size_t text_bytes = 160;
 
+enum class Undo { write_value, swap_off, remove_dir };
+
 struct Entry {
 	std::array<char, text_bytes> path{};
 	std::array<char, text_bytes> value{};
+	Undo how = Undo::write_value;
 	std::atomic<bool> taken{false};
-	std::atomic<bool> changed{false};
+	std::atomic<bool> noted{false};
 };
 
 using Journal = std::array<Entry, journal_entries>;
 
 Journal *journal = nullptr; // shared by supervisor and test processes
 
-bool copy_text(std::array<char, text_bytes> &to, const std::string &from)
+void copy_text(std::array<char, text_bytes> &to, const std::string &from)
 {
 	if (from.size() >= to.size())
-		return false;
+		throw std::length_error("too long for the journal: " + from);
 	std::memcpy(to.data(), from.c_str(), from.size() + 1);
-	return true;
 }
 
-bool write_back(const Entry &entry) noexcept
+// Async-signal-safe.
+void undo_entry(Entry &entry) noexcept
 {
+	if (!entry.noted.exchange(false))
+		return;
+	if (entry.how == Undo::swap_off) {
+		::swapoff(entry.path.data());
+		return;
+	}
+	if (entry.how == Undo::remove_dir) {
+		::rmdir(entry.path.data());
+		return;
+	}
 	const int fd = ::open(entry.path.data(), O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
-	const auto length = static_cast<ssize_t>(std::strlen(entry.value.data()));
-	const bool written =
-		::write(fd, entry.value.data(), static_cast<std::size_t>(length)) == length;
+		return;
+	[[maybe_unused]] const ssize_t written =
+		::write(fd, entry.value.data(), std::strlen(entry.value.data()));
 	::close(fd);
-	return written;
+}
+
+int note(Undo how, const std::string &path, const std::string &value)
+{
+	if (journal == nullptr)
+		throw std::logic_error("SettingJournal::create() was not called");
+	for (std::size_t i = 0; i < journal->size(); i++) {
+		Entry &entry = journal->at(i);
+		if (entry.taken.exchange(true))
+			continue;
+		entry.how = how;
+		copy_text(entry.path, path);
+		copy_text(entry.value, value);
+		entry.noted = true;
+		return static_cast<int>(i);
+	}
+	throw std::length_error("too many settings changed at once");
 }
 
 } // namespace
@@ -71,43 +100,57 @@ int SettingJournal::restore() noexcept
 	if (journal == nullptr)
 		return 0;
 	for (auto entry = journal->rbegin(); entry != journal->rend(); ++entry) {
-		if (entry->changed.exchange(false))
-			restored += write_back(*entry) ? 1 : 0;
+		restored += entry->noted ? 1 : 0;
+		undo_entry(*entry);
 		entry->taken = false;
 	}
 	return restored;
 }
 
-SettingGuard::SettingGuard(const std::string &path, const std::string &value)
-	: path_(path), original_(selected_value(first_line(path)))
+int SettingJournal::note_write(const std::string &path, const std::string &value)
 {
-	if (journal == nullptr)
-		throw std::logic_error("SettingGuard used before SettingJournal::create()");
-	for (std::size_t i = 0; i < journal->size() && slot_ < 0; i++)
-		if (!journal->at(i).taken.exchange(true))
-			slot_ = static_cast<int>(i);
-	if (slot_ < 0)
-		throw std::length_error("too many settings changed at once");
+	return note(Undo::write_value, path, value);
+}
 
-	Entry &entry = journal->at(static_cast<std::size_t>(slot_));
-	if (!copy_text(entry.path, path) || !copy_text(entry.value, original_)) {
-		entry.taken = false;
-		throw std::length_error("setting too long for the journal: " + path);
-	}
-	entry.changed = true;
+int SettingJournal::note_swapoff(const std::string &device)
+{
+	return note(Undo::swap_off, device, "");
+}
+
+int SettingJournal::note_rmdir(const std::string &path)
+{
+	return note(Undo::remove_dir, path, "");
+}
+
+void SettingJournal::undo(int number) noexcept
+{
+	if (journal == nullptr || number < 0)
+		return;
+	undo_entry((*journal)[static_cast<std::size_t>(number)]);
+	forget(number);
+}
+
+void SettingJournal::forget(int number) noexcept
+{
+	if (journal == nullptr || number < 0)
+		return;
+	(*journal)[static_cast<std::size_t>(number)].noted = false;
+	(*journal)[static_cast<std::size_t>(number)].taken = false;
+}
+
+SettingGuard::SettingGuard(const std::string &path, const std::string &value)
+	: path_(path), original_(selected_value(first_line(path))),
+	  slot_(SettingJournal::note_write(path, original_))
+{
 	if (const int error = write_text(path, value); error != 0) {
-		entry.changed = false;
-		entry.taken = false;
+		SettingJournal::forget(slot_);
 		throw Skip("cannot write '" + value + "' to " + path + ": " + std::strerror(error));
 	}
 }
 
 SettingGuard::~SettingGuard()
 {
-	Entry &entry = journal->at(static_cast<std::size_t>(slot_));
-	if (entry.changed.exchange(false))
-		write_back(entry);
-	entry.taken = false;
+	SettingJournal::undo(slot_);
 }
 
 void SettingGuard::set(const std::string &value)

@@ -6,7 +6,7 @@
 namespace pvl
 {
 
-/// The journal of kernel settings that tests have changed and not yet put back.
+/// The journal of what tests have changed outside their own process and not yet put back.
 ///
 /// It lies in memory shared by the supervisor and the test process, so that the supervisor can
 /// restore what a crashed test left behind.
@@ -17,9 +17,25 @@ class SettingJournal
 	/// Throws std::system_error when no memory can be shared.
 	static void create();
 
-	/// Writes back every setting that is still changed, newest first. Async-signal-safe.
-	/// Returns how many it wrote back.
+	/// Undoes everything that is still noted, newest first. Async-signal-safe. Returns how
+	/// many entries there were.
 	static int restore() noexcept;
+
+	/// Notes that @p value has to be written to @p path; returns the entry's number. Note
+	/// first, change then. Throws std::length_error when the journal is full or the text long.
+	static int note_write(const std::string &path, const std::string &value);
+
+	/// Notes that swapping to @p device has to be switched off; returns the entry's number.
+	static int note_swapoff(const std::string &device);
+
+	/// Notes that the empty directory @p path has to be removed; returns the entry's number.
+	static int note_rmdir(const std::string &path);
+
+	/// Undoes one entry now and forgets it; a number that is not noted is ignored.
+	static void undo(int number) noexcept;
+
+	/// Forgets one entry: there is nothing to undo.
+	static void forget(int number) noexcept;
 };
 
 /// One sysfs or procfs setting changed for the guard's lifetime.

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0
+//
+// hugetlb: reservations survive every mix of private reads and writes, and a private read never
+// adds a page to the file.
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/child.h"
+#include "support/error.h"
+#include "support/memory.h"
+#include "support/signals.h"
+#include "support/story.h"
+
+namespace pvl
+{
+
+namespace
+{
+
+constexpr std::uint8_t written = 0x21;
+
+struct Pool {
+	std::uint64_t reserved = meminfo("HugePages_Rsvd");
+	std::uint64_t free = meminfo("HugePages_Free");
+
+	bool operator==(const Pool &) const = default;
+};
+
+std::ostream &operator<<(std::ostream &out, const Pool &pool)
+{
+	return out << "HugePages_Rsvd " << pool.reserved << " HugePages_Free " << pool.free;
+}
+
+/// Blocks of 512 bytes that a file occupies.
+std::uint64_t blocks_of(int fd)
+{
+	struct stat about {
+	};
+	checked(::fstat(fd, &about), "fstat");
+	return static_cast<std::uint64_t>(about.st_blocks);
+}
+
+/// A memfd of hugetlb pages without any page in it yet.
+Fd empty_file(std::size_t pages)
+{
+	Fd fd(::memfd_create("per_vma_lock", MFD_CLOEXEC | MFD_HUGETLB));
+	if (!fd)
+		throw Skip("no hugetlb memfd");
+	checked(::ftruncate(fd.get(), static_cast<off_t>(pages * huge_page_bytes())), "ftruncate");
+	return fd;
+}
+
+Mapping map_pages(std::size_t pages, int flags, int fd = -1)
+{
+	MapRequest request;
+	request.bytes = pages * huge_page_bytes();
+	request.alignment = huge_page_bytes();
+	request.flags = flags | MAP_HUGETLB;
+	request.fd = fd;
+	return Mapping(request);
+}
+
+constexpr std::size_t pages_used = 4;
+
+class Reservation : public testing::Test
+{
+    protected:
+	Reservation() : grown_(free_huge_pages(2 * pages_used)), before_()
+	{
+	}
+
+	[[nodiscard]] std::uint8_t *page(const Mapping &map, std::size_t index) const
+	{
+		return map.at(index * huge_page_bytes());
+	}
+
+	std::unique_ptr<SettingGuard> grown_;
+	Pool before_;
+};
+
+TEST_F(Reservation, IsUsedUpByPrivateReadsAndWritesAlike)
+{
+	{
+		const Mapping map = map_pages(pages_used, MAP_PRIVATE | MAP_ANONYMOUS);
+		EXPECT_EQ(Pool().reserved, before_.reserved + pages_used);
+		EXPECT_EQ(load(page(map, 0)), 0);
+		EXPECT_EQ(Pool().reserved, before_.reserved + pages_used - 1);
+		store(page(map, 1), written);
+		EXPECT_EQ(Pool().reserved, before_.reserved + pages_used - 2);
+		store(page(map, 0), written); // no second page for it
+		EXPECT_EQ(Pool().reserved, before_.reserved + pages_used - 2);
+		EXPECT_EQ(Pool().free, before_.free - 2);
+	}
+	EXPECT_EQ(Pool(), before_);
+}
+
+TEST_F(Reservation, OfPrivateFileMappingComesBack)
+{
+	{
+		const Fd file = empty_file(pages_used);
+		const Mapping map = map_pages(pages_used, MAP_PRIVATE, file.get());
+		EXPECT_EQ(Pool().reserved, before_.reserved + pages_used);
+		EXPECT_EQ(load(page(map, 0)), 0);
+		store(page(map, 1), written);
+		store(page(map, 0), written);
+		EXPECT_EQ(load(page(map, 2)), 0);
+		EXPECT_EQ(Pool().reserved, before_.reserved + pages_used - 3);
+		EXPECT_EQ(*page(map, 0), written);
+		EXPECT_EQ(*page(map, 1), written);
+	}
+	EXPECT_EQ(Pool(), before_);
+}
+
+TEST_F(Reservation, PrivateReadAddsNoPageToTheFile)
+{
+	const Fd file = empty_file(pages_used);
+	const Mapping map = map_pages(pages_used, MAP_PRIVATE, file.get());
+
+	for (std::size_t i = 0; i < pages_used; i++)
+		EXPECT_EQ(load(page(map, i)), 0);
+	EXPECT_EQ(blocks_of(file.get()), 0U);
+
+	// The file still has holes: another mapping's write is not seen through ours.
+	const Mapping shared = map_pages(pages_used, MAP_SHARED, file.get());
+	store(page(shared, 0), written);
+	EXPECT_GT(blocks_of(file.get()), 0U);
+	EXPECT_EQ(load(page(map, 0)), 0);
+}
+
+TEST_F(Reservation, NeverEndsInSigbusWhenThePoolIsExactlyLargeEnough)
+{
+	// Take every page but the ones that the mapping reserves.
+	const Mapping map = map_pages(pages_used, MAP_PRIVATE | MAP_ANONYMOUS);
+	const Pool now;
+	const std::uint64_t rest = now.free - now.reserved;
+	const Mapping others = rest != 0 ? map_pages(rest, MAP_PRIVATE | MAP_ANONYMOUS) : Mapping();
+	for (std::size_t i = 0; i < rest; i++)
+		store(page(others, i), written);
+	ASSERT_EQ(Pool().free, Pool().reserved);
+
+	for (std::size_t i = 0; i < pages_used; i++) {
+		std::uint8_t *target = page(map, i);
+		EXPECT_FALSE(signal_of([=] { load(target); })) << "read of page " << i;
+		EXPECT_FALSE(signal_of([=] { store(target, written); })) << "write to page " << i;
+	}
+}
+
+TEST_F(Reservation, MissingEndsInSigbusForWriterAndReader)
+{
+	const Mapping map = map_pages(pages_used, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+	const Pool now;
+	const std::uint64_t rest = now.free - now.reserved;
+	const Mapping others = rest != 0 ? map_pages(rest, MAP_PRIVATE | MAP_ANONYMOUS) : Mapping();
+	std::uint8_t *target = page(map, 0);
+
+	const auto read = signal_of([=] { load(target); });
+	ASSERT_TRUE(read) << "there was no page left";
+	EXPECT_EQ(read->number, SIGBUS);
+	EXPECT_EQ(read->address, target);
+	const auto write = signal_of([=] { store(target, written); });
+	ASSERT_TRUE(write) << "there was no page left";
+	EXPECT_EQ(write->number, SIGBUS);
+}
+
+TEST_F(Reservation, OutlivesForkAndCopyOnWrite)
+{
+	{
+		const Mapping map = map_pages(pages_used, MAP_PRIVATE | MAP_ANONYMOUS);
+		store(page(map, 0), written);
+		EXPECT_EQ(load(page(map, 1)), 0);
+		EXPECT_TRUE(passes_in_child([&] {
+			EXPECT_EQ(*page(map, 0), written);
+			store(page(map, 0), 1);
+			store(page(map, 1), 2);
+			EXPECT_EQ(*page(map, 0), 1);
+		}));
+		EXPECT_EQ(*page(map, 0), written);
+		EXPECT_EQ(*page(map, 1), 0);
+		store(page(map, 1), written);
+		store(page(map, 2), written);
+	}
+	EXPECT_EQ(Pool(), before_);
+}
+
+TEST_F(Reservation, OutlivesThreadsThatFaultTheSamePages)
+{
+	{
+		const Mapping map = map_pages(pages_used, MAP_PRIVATE | MAP_ANONYMOUS);
+		const auto visit = [&](bool write) {
+			for (std::size_t i = 0; i < pages_used; i++) {
+				if (write)
+					store(page(map, i), written);
+				else
+					load(page(map, i));
+			}
+		};
+		std::jthread writer(visit, true);
+		std::jthread reader(visit, false);
+		writer.join();
+		reader.join();
+		for (std::size_t i = 0; i < pages_used; i++)
+			EXPECT_EQ(*page(map, i), written);
+		EXPECT_EQ(Pool().free, before_.free - pages_used);
+	}
+	EXPECT_EQ(Pool(), before_);
+}
+
+/// Cuts the file to nothing and back: the memory has a file of holes then.
+void punch(Memory &memory)
+{
+	checked(::ftruncate(memory.fd(), 0), "ftruncate");
+	checked(::ftruncate(memory.fd(), static_cast<off_t>(memory.map().size())), "ftruncate");
+}
+
+std::vector<Story> stories()
+{
+	std::vector<Story> all;
+	for (const Backing backing : {Backing::hugetlb_memfd_private, Backing::hugetlbfs_private}) {
+		const std::string name = name_of(backing);
+		const Step read = [](Memory &memory) { EXPECT_EQ(load(memory.unit_at(0)), 0); };
+		const Step write = [](Memory &memory) { store(memory.unit_at(0), written); };
+		const Step read_first = [=](Memory &memory) {
+			punch(memory);
+			read(memory);
+		};
+		const Step file_is_empty = [](Memory &memory) {
+			EXPECT_EQ(blocks_of(memory.fd()), 0U);
+			EXPECT_EQ(memory.unit_at(0)[1], 0);
+		};
+
+		all.push_back({"hugetlb/read_of_hole/" + name, backing,
+			       ExpectedCost::both(one_trylock), punch, read, file_is_empty});
+		all.push_back({"hugetlb/write_to_hole/" + name, backing,
+			       ExpectedCost::both(one_trylock), punch, write, file_is_empty});
+		all.push_back({"hugetlb/write_after_read_of_hole/" + name, backing,
+			       ExpectedCost::both(vma_lock_only), read_first, write,
+			       file_is_empty});
+	}
+	return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Hugetlb, Stories, testing::ValuesIn(stories()), story_name);
+
+} // namespace
+
+} // namespace pvl

@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0
+//
+// VMAs that were forked, moved, split, merged, locked, advised, dropped or swapped out before (or
+// while) they get their first anonymous page.
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "support/child.h"
+#include "support/error.h"
+#include "support/event_counter.h"
+#include "support/story.h"
+#include "support/swap.h"
+#include "support/uapi.h"
+
+namespace pvl
+{
+
+namespace
+{
+
+constexpr std::uint8_t written = 0x31;
+constexpr std::uint8_t other = 0x32;
+constexpr ExpectedCost first_write = ExpectedCost::both(one_trylock);
+constexpr ExpectedCost vma_lock_suffices = ExpectedCost::both(vma_lock_only);
+
+void write_first_byte(Memory &memory)
+{
+	store(memory.unit_at(0), written);
+}
+
+void advise(Memory &memory, int advice, const char *name)
+{
+	if (::madvise(memory.map().data(), memory.map().size(), advice) != 0)
+		throw Skip(std::string(name) + ": " + std::strerror(errno));
+}
+
+void first_byte_is_written(Memory &memory)
+{
+	expect_contents(memory, {{0, written}});
+}
+
+Story write_story(const std::string &name, Backing backing, const ExpectedCost &cost,
+		  const Step &before)
+{
+	return {"vma/" + name, backing, cost, before, write_first_byte, first_byte_is_written};
+}
+
+std::vector<Story> advice_stories()
+{
+	const auto advised = [](int advice, const char *name) {
+		return [=](Memory &memory) { advise(memory, advice, name); };
+	};
+	const auto written_then = [](int advice, const char *name) {
+		return [=](Memory &memory) {
+			write_first_byte(memory);
+			advise(memory, advice, name);
+		};
+	};
+	std::vector<Story> all;
+
+	all.push_back(write_story("mergeable_first_write", Backing::anon, first_write,
+				  advised(uapi::madv_mergeable, "MADV_MERGEABLE")));
+	all.push_back(write_story("write_after_dontneed", Backing::anon, vma_lock_suffices,
+				  written_then(MADV_DONTNEED, "MADV_DONTNEED")));
+	all.push_back(write_story("write_after_free", Backing::anon, vma_lock_suffices,
+				  written_then(uapi::madv_free, "MADV_FREE")));
+	all.push_back(write_story("private_file_write_after_dontneed", Backing::memfd_private,
+				  vma_lock_suffices, written_then(MADV_DONTNEED, "MADV_DONTNEED")));
+
+	// Populating holds the mmap_lock from the start.
+	const Step populate_read = advised(uapi::madv_populate_read, "MADV_POPULATE_READ");
+	const Step populate_write = advised(uapi::madv_populate_write, "MADV_POPULATE_WRITE");
+	const Step unchanged = [](Memory &memory) { expect_contents(memory, {}); };
+	for (const Backing backing : {Backing::anon, Backing::memfd_private}) {
+		const std::string name = name_of(backing);
+		all.push_back({"vma/populate_read/" + name, backing, ExpectedCost::both({1, 0, 0}),
+			       nothing, populate_read, unchanged});
+		all.push_back({"vma/populate_write/" + name, backing, ExpectedCost::both({1, 0, 1}),
+			       nothing, populate_write, unchanged});
+		all.push_back(write_story("write_after_populate_read/" + name, backing, first_write,
+					  populate_read));
+		all.push_back(write_story("write_after_populate_write/" + name, backing,
+					  vma_lock_suffices, populate_write));
+	}
+	return all;
+}
+
+Story exec_story()
+{
+	Story story;
+	story.kind = "vma/exec_of_private_file";
+	story.backing = Backing::memfd_private;
+	story.prot = PROT_READ | PROT_EXEC;
+	story.cost = vma_lock_suffices;
+	story.before = [](Memory &memory) {
+#if defined(__x86_64__)
+		const std::vector<std::uint8_t> code{0xb8, 0x2a, 0, 0, 0, 0xc3}; // return 42
+#elif defined(__aarch64__)
+		const std::vector<std::uint8_t> code{0x40, 0x05, 0x80, 0x52,
+						     0xc0, 0x03, 0x5f, 0xd6};
+#else
+		const std::vector<std::uint8_t> code;
+		throw Skip("no machine code for this architecture in the test");
+#endif
+		checked(::pwrite(memory.fd(), code.data(), code.size(), 0), "pwrite of code");
+	};
+	story.access = [](Memory &memory) {
+		using Function = int (*)();
+		EXPECT_EQ(reinterpret_cast<Function>(memory.unit_at(0))(), 42);
+	};
+	story.check = nothing;
+	return story;
+}
+
+/// Locks the memory without populating it.
+void lock_on_fault(Memory &memory)
+{
+	if (::mlock2(memory.map().data(), memory.map().size(), MLOCK_ONFAULT) != 0)
+		throw Skip(std::string("mlock2: ") + std::strerror(errno));
+}
+
+std::vector<Story> locked_stories()
+{
+	const Step locked = [](Memory &memory) {
+		if (::mlock(memory.map().data(), memory.map().size()) != 0)
+			throw Skip(std::string("mlock: ") + std::strerror(errno));
+	};
+
+	return {
+		write_story("mlock_onfault_first_write/anon", Backing::anon, first_write,
+			    lock_on_fault),
+		write_story("mlock_onfault_first_write/memfd_private", Backing::memfd_private,
+			    first_write, lock_on_fault),
+		// mlock() populates writable private memory by writing.
+		write_story("write_after_mlock/anon", Backing::anon, vma_lock_suffices, locked),
+	};
+}
+
+std::vector<Story> split_stories()
+{
+	const auto protect = [](Memory &memory, std::size_t unit, int prot) {
+		checked(::mprotect(memory.unit_at(unit), memory.unit(), prot), "mprotect");
+	};
+	const Step split = [=](Memory &memory) { protect(memory, 1, PROT_READ); };
+	const Step split_and_write_next = [=](Memory &memory) {
+		protect(memory, 0, PROT_READ | PROT_WRITE | PROT_EXEC);
+		store(memory.unit_at(1), other);
+	};
+	const Step split_with_anon_vma = [=](Memory &memory) {
+		store(memory.unit_at(1), other);
+		protect(memory, 0, PROT_READ | PROT_WRITE | PROT_EXEC);
+	};
+	const Step split_and_merged = [=](Memory &memory) {
+		protect(memory, 1, PROT_READ);
+		protect(memory, 1, PROT_READ | PROT_WRITE);
+	};
+	const Step two_bytes = [](Memory &memory) {
+		expect_contents(memory, {{0, written}, {memory.unit(), other}});
+	};
+	const Step both_halves_merge = [=](Memory &memory) {
+		// The neighbour's anon_vma was shared, so the halves may become one VMA again.
+		protect(memory, 0, PROT_READ | PROT_WRITE);
+		expect_contents(memory, {{0, written}, {memory.unit(), other}});
+	};
+
+	return {
+		write_story("first_write_after_split", Backing::anon, first_write, split),
+		write_story("first_write_after_split_and_merge", Backing::anon, first_write,
+			    split_and_merged),
+		// A neighbour's anon_vma is found and shared, under the mmap_lock all the same.
+		{"vma/first_write_beside_compatible_neighbour", Backing::anon, first_write,
+		 split_and_write_next, write_first_byte, both_halves_merge},
+		{"vma/write_after_split_with_anon_vma", Backing::anon, vma_lock_suffices,
+		 split_with_anon_vma, write_first_byte, two_bytes},
+	};
+}
+
+/// The memory's content moved elsewhere by mremap(2), and where it is now.
+struct Moved {
+	std::unique_ptr<Mapping> target;
+	std::uint8_t *now = nullptr;
+};
+
+Story move_story(const std::string &name, Backing backing, const ExpectedCost &cost, int flags,
+		 bool with_anon_vma, bool write_old)
+{
+	auto moved = std::make_shared<Moved>();
+	const auto place = [=](const Memory &memory) {
+		return write_old ? memory.unit_at(0) : moved->now;
+	};
+	Story story;
+	story.kind = "vma/" + name + '/' + name_of(backing);
+	story.backing = backing;
+	story.cost = cost;
+	story.before = [=](Memory &memory) {
+		const std::size_t bytes = memory.map().size();
+		if (with_anon_vma)
+			memory.prepare_anon_vma();
+		MapRequest request;
+		request.bytes = bytes;
+		request.prot = PROT_NONE;
+		moved->target = std::make_unique<Mapping>(request);
+		void *to = ::mremap(memory.map().data(), bytes, bytes,
+				    MREMAP_MAYMOVE | MREMAP_FIXED | flags, moved->target->data());
+		if (to == MAP_FAILED)
+			throw Skip(std::string("mremap: ") + std::strerror(errno));
+		moved->now = static_cast<std::uint8_t *>(to);
+	};
+	story.access = [=](Memory &memory) { store(place(memory), written); };
+	story.check = [=](Memory &memory) {
+		EXPECT_EQ(*place(memory), written);
+		// What was not written is as it was: the file's content, or zero.
+		EXPECT_EQ(place(memory)[1], memory.initial_byte(1));
+		EXPECT_TRUE(memory.file_is_unchanged());
+		if (write_old) {
+			EXPECT_EQ(moved->now[0], memory.initial_byte(0));
+		}
+	};
+	return story;
+}
+
+std::vector<Story> move_stories()
+{
+	constexpr int dontunmap = uapi::mremap_dontunmap;
+	std::vector<Story> all;
+	for (const Backing backing : {Backing::anon, Backing::memfd_private}) {
+		all.push_back(move_story("first_write_after_mremap", backing, first_write, 0, false,
+					 false));
+		all.push_back(move_story("write_after_mremap_with_anon_vma", backing,
+					 vma_lock_suffices, 0, true, false));
+		all.push_back(move_story("write_to_mremap_dontunmap_target", backing,
+					 vma_lock_suffices, dontunmap, true, false));
+		// The source has given its anon_vma away with its pages.
+		all.push_back(move_story("write_to_mremap_dontunmap_source", backing, first_write,
+					 dontunmap, true, true));
+	}
+	return all;
+}
+
+Story droppable_story()
+{
+	auto droppable = std::make_shared<std::uint8_t *>();
+	Story story;
+	story.kind = "vma/droppable_first_write";
+	story.cost = first_write;
+	story.before = [=](Memory &memory) {
+		void *map = ::mmap(memory.map().data(), memory.map().size(), PROT_READ | PROT_WRITE,
+				   uapi::map_droppable | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		if (map == MAP_FAILED)
+			throw Skip("this kernel has no MAP_DROPPABLE");
+		*droppable = static_cast<std::uint8_t *>(map);
+	};
+	story.access = [=](Memory &) { store(*droppable, written); };
+	story.check = [=](Memory &) {
+		const std::uint8_t now = **droppable; // it may have been dropped already
+		EXPECT_TRUE(now == written || now == 0);
+	};
+	return story;
+}
+
+Story stack_story()
+{
+	auto stack = std::make_shared<std::uint8_t *>();
+	Story story;
+	story.kind = "vma/stack_grows_down";
+	story.units = 512; // the gap below a growing stack, and room to grow into
+	// The fault below the VMA finds none, takes the mmap_lock and upgrades it to grow the VMA.
+	story.cost = ExpectedCost::both({{1, 2}, {1, 2}, {1, 2}});
+	story.before = [=](Memory &memory) {
+		const std::size_t bytes = memory.map().size();
+		checked(::munmap(memory.map().data(), bytes), "munmap");
+		void *map = ::mmap(memory.map().at(bytes - 4 * memory.unit()), 4 * memory.unit(),
+				   PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED, -1, 0);
+		if (map == MAP_FAILED)
+			throw Skip(std::string("MAP_GROWSDOWN: ") + std::strerror(errno));
+		*stack = static_cast<std::uint8_t *>(map);
+	};
+	story.access = [=](Memory &) { store(*stack - 1, written); };
+	story.check = [=](Memory &) {
+		EXPECT_EQ((*stack)[-1], written);
+		EXPECT_EQ((*stack)[0], 0);
+	};
+	return story;
+}
+
+std::vector<Story> swap_stories()
+{
+	auto swap = std::make_shared<std::unique_ptr<ZramSwap>>();
+	const Step swapped_out = [=](Memory &memory) {
+		for (std::size_t i = 0; i < memory.units(); i++)
+			store(memory.unit_at(i), other);
+		*swap = std::make_unique<ZramSwap>();
+		advise(memory, uapi::madv_pageout, "MADV_PAGEOUT");
+		unsigned char present = 1;
+		for (int tries = 0; tries < 100 && (present & 1) != 0; tries++) {
+			advise(memory, uapi::madv_pageout, "MADV_PAGEOUT");
+			checked(::mincore(memory.unit_at(0), memory.unit(), &present), "mincore");
+		}
+		if ((present & 1) != 0)
+			throw Skip("the page could not be swapped out");
+	};
+	const Step check = [=](Memory &memory) {
+		for (std::size_t i = 1; i < memory.units(); i++)
+			EXPECT_EQ(*memory.unit_at(i), other);
+		::madvise(memory.map().data(), memory.map().size(), MADV_DONTNEED);
+		swap->reset();
+	};
+	std::vector<Story> all;
+
+	for (const Backing backing : {Backing::anon, Backing::memfd_private}) {
+		const std::string name = name_of(backing);
+		all.push_back(
+			{"vma/read_of_swapped_out/" + name, backing, vma_lock_suffices, swapped_out,
+			 [](Memory &memory) { EXPECT_EQ(load(memory.unit_at(0)), other); }, check});
+		all.push_back({"vma/write_to_swapped_out/" + name, backing, vma_lock_suffices,
+			       swapped_out, write_first_byte, check});
+	}
+	return all;
+}
+
+std::vector<Story> stories()
+{
+	std::vector<Story> all{exec_story(), droppable_story(), stack_story()};
+	for (const auto &group :
+	     {advice_stories(), locked_stories(), split_stories(), move_stories(), swap_stories()})
+		all.insert(all.end(), group.begin(), group.end());
+	return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Vma, Stories, testing::ValuesIn(stories()), story_name);
+
+// What the first access of a forked child costs. Forking gives the child's VMA an anon_vma exactly
+// where the parent's has one.
+struct ForkCase {
+	const char *name;
+	Backing backing;
+	bool parent_wrote;
+	bool child_writes;
+	bool wipe_on_fork;
+	ExpectedCost cost;
+};
+
+class Fork : public testing::TestWithParam<ForkCase>
+{
+    protected:
+	Fork() : memory_(GetParam().backing)
+	{
+		if (GetParam().parent_wrote)
+			store(memory_.unit_at(0), written);
+		if (GetParam().wipe_on_fork)
+			advise(memory_, MADV_WIPEONFORK, "MADV_WIPEONFORK");
+	}
+
+	void access()
+	{
+		if (GetParam().child_writes)
+			store(memory_.unit_at(0), other);
+		else
+			load(memory_.unit_at(0));
+	}
+
+	Memory memory_;
+};
+
+TEST_P(Fork, DataIsRight)
+{
+	const ForkCase &what = GetParam();
+	const std::uint8_t before = what.parent_wrote ? written : memory_.initial_byte(0);
+
+	EXPECT_TRUE(passes_in_child([&] {
+		EXPECT_EQ(load(memory_.unit_at(0)), what.wipe_on_fork ? 0 : before);
+		access();
+		EXPECT_EQ(load(memory_.unit_at(0)), what.child_writes	? other
+						    : what.wipe_on_fork ? 0
+									: before);
+	}));
+	EXPECT_EQ(load(memory_.unit_at(0)), before);
+	store(memory_.unit_at(0), other);
+	EXPECT_TRUE(memory_.file_is_unchanged());
+}
+
+TEST_P(Fork, KeepsVmaLock)
+{
+	EXPECT_TRUE(passes_in_child([&] {
+		LockCounter counter;
+		const LockEvents seen = counter.measure([&] { access(); });
+		expect_cost(std::string("fork/") + GetParam().name, GetParam().cost, seen);
+	}));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+	Fault, Fork,
+	testing::Values(
+		ForkCase{"child_first_write", Backing::anon, false, true, false, first_write},
+		ForkCase{"child_first_read", Backing::anon, false, false, false, vma_lock_suffices},
+		ForkCase{"child_write_to_copied", Backing::anon, true, true, false,
+			 vma_lock_suffices},
+		ForkCase{"child_write_to_wiped", Backing::anon, true, true, true, first_write},
+		ForkCase{"child_first_write_private_file", Backing::memfd_private, false, true,
+			 false, first_write},
+		ForkCase{"child_write_to_copied_private_file", Backing::memfd_private, true, true,
+			 false, vma_lock_suffices},
+		ForkCase{"child_first_write_thp", Backing::thp, false, true, false, first_write},
+		ForkCase{"child_write_to_copied_thp", Backing::thp, true, true, false,
+			 vma_lock_suffices},
+		ForkCase{"child_write_to_copied_hugetlb", Backing::hugetlb_private, true, true,
+			 false, vma_lock_suffices}),
+	[](const testing::TestParamInfo<ForkCase> &info) { return info.param.name; });
+
+// The page tables already hold what is read, or the memory is private and forked with its pages.
+TEST(Collapse, KeepsTheData)
+{
+	Memory memory(Backing::thp);
+	for (std::size_t at = 0; at < memory.unit(); at += page_bytes())
+		store(memory.map().at(at), written);
+	::madvise(memory.map().data(), memory.unit(), MADV_DONTNEED);
+	::madvise(memory.map().data(), memory.unit(), uapi::madv_nohugepage);
+	for (std::size_t at = 0; at < memory.unit(); at += page_bytes())
+		store(memory.map().at(at), static_cast<std::uint8_t>(at / page_bytes()));
+	::madvise(memory.map().data(), memory.unit(), uapi::madv_hugepage);
+	if (::madvise(memory.map().data(), memory.unit(), uapi::madv_collapse) != 0)
+		throw Skip(std::string("MADV_COLLAPSE: ") + std::strerror(errno));
+	for (std::size_t at = 0; at < memory.unit(); at += page_bytes())
+		ASSERT_EQ(*memory.map().at(at), static_cast<std::uint8_t>(at / page_bytes()));
+}
+
+} // namespace
+
+} // namespace pvl
