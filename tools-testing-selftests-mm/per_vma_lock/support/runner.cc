@@ -175,9 +175,19 @@ bool ended_in_time(const Fd &pidfd, Clock::time_point deadline)
 	return false;
 }
 
+// Whatever the kernel complains of from here on belongs to this test.
+void mark_kernel_log(const std::string &name)
+{
+	const Fd log(::open("/dev/kmsg", O_WRONLY | O_CLOEXEC));
+	const std::string line = "per_vma_lock: " + name + '\n';
+	if (log) [[maybe_unused]]
+		const auto written = ::write(log.get(), line.data(), line.size());
+}
+
 Result run_one(const std::string &name, Report &report)
 {
 	report = Report{};
+	mark_kernel_log(name);
 	std::cout.flush();
 	const pid_t pid = ::fork();
 	if (pid < 0)
