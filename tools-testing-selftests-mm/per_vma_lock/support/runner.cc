@@ -179,9 +179,10 @@ bool ended_in_time(const Fd &pidfd, Clock::time_point deadline)
 void mark_kernel_log(const std::string &name)
 {
 	const Fd log(::open("/dev/kmsg", O_WRONLY | O_CLOEXEC));
+	if (!log)
+		return;
 	const std::string line = "per_vma_lock: " + name + '\n';
-	if (log) [[maybe_unused]]
-		const auto written = ::write(log.get(), line.data(), line.size());
+	[[maybe_unused]] const auto written = ::write(log.get(), line.data(), line.size());
 }
 
 Result run_one(const std::string &name, Report &report)
