@@ -476,13 +476,14 @@ TEST_F(HugetlbRace, BesideTruncateAndHolePunch)
 			throw Skip("no hugetlb memfd");
 		const auto whole = static_cast<off_t>(pages * bytes_);
 		checked(::ftruncate(file.get(), whole), "ftruncate");
-		const Mapping priv = map(MAP_PRIVATE, file.get());
 		const Mapping shared = map(MAP_SHARED, file.get());
 		Race race;
 
-		for (const Mapping *memory : {&priv, &shared})
-			race.add([&, memory](Random &random) {
-				std::uint8_t *target = memory->at(random.below(pages) * bytes_);
+		// Not a private mapping: hugetlb_unmap_file_folio() takes the resv_map of one
+		// for a hugetlb_vma_lock when it is contended (7.3, with and without the series).
+		for (int thread = 0; thread < 2; thread++)
+			race.add([&](Random &random) {
+				std::uint8_t *target = shared.at(random.below(pages) * bytes_);
 				const bool write = random.one_in(2);
 				const auto signal = signal_of([=] {
 					if (write)

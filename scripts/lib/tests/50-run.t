@@ -37,6 +37,10 @@ run() {
 }
 
 for base in $(base_names); do
+	if [ "$base" != v7.3 ] && [ -z "${PVA_FULL-}" ]; then
+		skip "$base: scripts/run" "only with scripts/test --full"
+		continue
+	fi
 	for config in fast ${PVA_FULL:+debug kcsan}; do
 		dir=$TAP_DIR/$base-$config
 		run --base "$base" --config "$config" --output "$dir" >"$OUT" </dev/null && RC=0 || RC=$?
