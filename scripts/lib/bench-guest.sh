@@ -62,7 +62,8 @@ bench_guest() {
 # comparing them would be unfair.
 same_config() {
 	local difference
-	difference=$(diff <(config_lines "$1") <(config_lines "$2") | grep '^[<>]' | head -n 1) || return 0
+	difference=$(diff <(config_lines "$1") <(config_lines "$2") | grep '^[<>]' | head -n 1) || true
+	[ -n "$difference" ] || return 0
 	die 2 "the kernels in $1 and $2 were configured differently (${difference#??}):" \
 		"build both with the same .config"
 }

@@ -99,7 +99,7 @@ results_report() {
 	local results=$1/results.json part
 	results_table "$results"
 	{
-		printf '# What a page fault costs, mainline beside patched\n\n'
+		printf '<!-- SPDX-License-Identifier: GPL-2.0 -->\n# What a page fault costs, mainline beside patched\n\n'
 		jq -r '"Linux \(.release), \(.date), \(.versions.qemu), \(.versions.compiler)."' "$results"
 		for part in exact contention workloads scaling memory; do
 			jq -e --arg part "$part" '.[$part]' "$results" >/dev/null || continue
@@ -129,7 +129,7 @@ cost_chart() {
 	rows=$(jq -r '[.exact.cases[] | select(.ratio)] | reverse | to_entries[]
 		| [.key, .value.ratio, .value.name] | @tsv' "$1")
 	gnuplot <<-PLOT
-		set terminal svg size 900,$((110 + 20 * $(wc -l <<<"$rows"))) font "sans-serif,12" background "white"
+		set terminal svg noenhanced size 900,$((110 + 20 * $(wc -l <<<"$rows"))) font "sans-serif,12" background "white"
 		set title "Instructions per fault, patched / mainline (shorter is better)"
 		\$rows <<EOD
 		$rows
@@ -162,7 +162,7 @@ scaling_chart() {
 	(
 		cd "$data" || exit
 		gnuplot <<-'PLOT'
-			set terminal svg size 900,400 font "sans-serif,12" background "white"
+			set terminal svg noenhanced size 900,400 font "sans-serif,12" background "white"
 			set multiplot layout 1,2 title "Instructions per fault as the process grows"
 			set logscale x
 			set yrange [0:*]
