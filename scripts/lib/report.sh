@@ -129,7 +129,9 @@ report_problems() {
 		  ($f.patched[] | .kind as $kind | ($kind | sub("write_after_read"; "first_read")) as $read
 		| [$b, $p | if $read == $kind then .[$kind].mmap_lock // 0
 			else (.[$kind].mmap_lock // 0) + (.[$read].mmap_lock // 0) end] as [$mainline, $patched]
-		| select($b[$kind] and $patched > $mainline)
+		# An anon_vma that mainline had prepared at an earlier fault takes the lock now.
+		| select($b[$kind] and $patched > $mainline and
+			($p[$kind].anon_vma // 0) <= ($b[$kind].anon_vma // 0))
 		| "\($kind)\(if $read == $kind then "" else " and the read before" end): " +
 		  "\($patched) mmap_lock per fault, mainline \($mainline)"))' "$1"
 }
