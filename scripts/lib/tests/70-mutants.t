@@ -8,11 +8,7 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/tests/tap.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
-if [ -z "${PVA_FULL-}" ]; then
-	skip "the mutants are killed" "only with scripts/test --full"
-	done_testing
-	exit
-fi
+only_full "the mutants are killed"
 # shellcheck source=scripts/lib/report.sh
 . "$PVA_LIB/report.sh"
 need_build_packages

@@ -6,11 +6,7 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/tests/tap.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
-if [ -z "${PVA_FULL-}" ]; then
-	skip "the parts of scripts/review" "only with scripts/test --full"
-	done_testing
-	exit
-fi
+only_full "the parts of scripts/review"
 for part in rows compile matrix tests neighbours; do
 	# shellcheck source=scripts/lib/review-rows.sh
 	. "$PVA_LIB/review-$part.sh"

@@ -6,11 +6,7 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/tests/tap.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
-if [ -z "${PVA_FULL-}" ]; then
-	skip "scripts/send" "only with scripts/test --full"
-	done_testing
-	exit
-fi
+only_full "scripts/send"
 # shellcheck source=scripts/lib/tests/toy.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/toy.sh"
 need_packages git jq perl python3

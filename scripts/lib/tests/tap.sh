@@ -33,6 +33,14 @@ skip() {
 	printf 'ok %d - %s # SKIP %s\n' $TAP_COUNT "$1" "$2"
 }
 
+# only_full NAME: without scripts/test --full, skips the rest of this file.
+only_full() {
+	[ -z "${PVA_FULL-}" ] || return 0
+	skip "$1" "only with scripts/test --full"
+	done_testing
+	exit
+}
+
 done_testing() {
 	printf '1..%d\n' $TAP_COUNT
 }
