@@ -4,7 +4,7 @@
 # The row of scripts/review that knows every caller. Needs review-rows.sh.
 
 callers_of=(lock_vma_under_rcu vmf_anon_prepare __vmf_anon_prepare anon_vma_prepare __anon_vma_prepare
-	vma_lock_anon_prepare)
+	vma_anon_prepare_or_unlock)
 
 # callers_found TREE: "FILE FUNCTION CALLEE ARGUMENTS" (tabs), every call.
 callers_found() {

@@ -3,6 +3,7 @@
 // hugetlb: reservations survive every mix of private reads and writes, and a private read never
 // adds a page to the file.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 
 #include "support/child.h"
 #include "support/error.h"
+#include "support/event_counter.h"
 #include "support/memory.h"
 #include "support/signals.h"
 #include "support/story.h"
@@ -219,6 +221,25 @@ void punch(Memory &memory)
 	checked(::ftruncate(memory.fd(), static_cast<off_t>(memory.map().size())), "ftruncate");
 }
 
+/// A file that has a page, but not the first one: whether a read of that one has to allocate is not
+/// known before its place in the page cache was looked at.
+void punch_first(Memory &memory)
+{
+	const auto unit = static_cast<off_t>(memory.unit());
+	punch(memory);
+	checked(::fallocate(memory.fd(), 0, unit, unit), "fallocate");
+}
+
+TEST(HugetlbHole, BesideACachedPageIsReadWithOneFault)
+{
+	Memory memory(Backing::hugetlb_memfd_private);
+	punch_first(memory);
+	LockCounter counter;
+	const LockEvents seen = counter.measure([&] { load(memory.unit_at(0)); });
+	EXPECT_EQ(seen.page_faults, 1U);
+	EXPECT_EQ(*memory.unit_at(0), 0);
+}
+
 std::vector<Story> stories()
 {
 	std::vector<Story> all;
@@ -235,8 +256,17 @@ std::vector<Story> stories()
 			EXPECT_EQ(memory.unit_at(0)[1], 0);
 		};
 
+		const Step file_has_one_page = [](Memory &memory) {
+			constexpr std::uint64_t block_bytes = 512;
+			EXPECT_EQ(blocks_of(memory.fd()), memory.unit() / block_bytes);
+			EXPECT_EQ(memory.unit_at(0)[1], 0);
+		};
+
 		all.push_back({"hugetlb/read_of_hole/" + name, backing,
 			       ExpectedCost::both(one_trylock), punch, read, file_is_empty});
+		all.push_back({"hugetlb/read_of_hole_beside_cached_page/" + name, backing,
+			       ExpectedCost::both(one_trylock), punch_first, read,
+			       file_has_one_page});
 		all.push_back({"hugetlb/write_to_hole/" + name, backing,
 			       ExpectedCost::both(one_trylock), punch, write, file_is_empty});
 		all.push_back({"hugetlb/write_after_read_of_hole/" + name, backing,

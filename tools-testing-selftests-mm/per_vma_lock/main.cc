@@ -21,7 +21,7 @@ fault took. Prints KTAP. Each test runs in a process of its own.
 
   --expect=patched    mmap_lock acquisitions have to be those of a kernel with the series
   --expect=mainline   ... of a kernel without it; data has to be right on both
-  --expect=auto       patched where /proc/kallsyms has vma_lock_anon_prepare, otherwise tests that
+  --expect=auto       patched where /proc/kallsyms has vma_anon_prepare_or_unlock, otherwise tests that
                       the series changes are skipped (default)
   --list              print the names of the tests and exit
   --scale=PERCENT     scale the number of iterations and the duration of races (default 100, or
@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 			return pvl::ksft_pass;
 		}
 		if (session.expect == pvl::Expect::automatic)
-			session.series_applied = pvl::kernel_has_symbol("vma_lock_anon_prepare");
+			session.series_applied = pvl::kernel_has_symbol("vma_anon_prepare_or_unlock");
 		const pvl::Scratch scratch;
 		const pvl::Probes probes;
 		return pvl::run_tests();

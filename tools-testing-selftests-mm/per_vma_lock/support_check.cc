@@ -209,13 +209,13 @@ TEST(SettingCheck, SkipsWhatIsMissing)
 
 TEST(KallsymsCheck, WantsTheWholeNameOfATextSymbol)
 {
-	const TextFile symbols("0000000000000000 T vma_lock_anon_prepare_more\n"
+	const TextFile symbols("0000000000000000 T vma_anon_prepare_or_unlock_more\n"
 			       "0000000000000000 d vma_lock_data\n"
 			       "0000000000000000 t vma_lock_static\t[module]\n"
 			       "0000000000000000 T vma_lock_global\n");
 	EXPECT_TRUE(kernel_has_symbol("vma_lock_global", symbols.path()));
 	EXPECT_TRUE(kernel_has_symbol("vma_lock_static", symbols.path()));
-	EXPECT_FALSE(kernel_has_symbol("vma_lock_anon_prepare", symbols.path()));
+	EXPECT_FALSE(kernel_has_symbol("vma_anon_prepare_or_unlock", symbols.path()));
 	EXPECT_FALSE(kernel_has_symbol("vma_lock_data", symbols.path()));
 	EXPECT_FALSE(kernel_has_symbol("vma_lock_global", "/nonexistent"));
 }

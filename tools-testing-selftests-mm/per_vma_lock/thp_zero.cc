@@ -7,6 +7,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +29,7 @@ namespace
 
 constexpr const char *use_zero_page = "/sys/kernel/mm/transparent_hugepage/use_zero_page";
 constexpr std::uint8_t written = 0x3c;
+constexpr std::uint64_t bytes_in_kib = 1024;
 
 // The series moves the anon_vma from the read that maps the huge zero page to the first write.
 constexpr ExpectedCost pays_at_write{vma_lock_only, one_trylock};
@@ -152,12 +155,11 @@ TEST_F(ThpZeroMapped, ByAReadOnly)
 
 TEST_F(ThpZeroMapped, IsReplacedByAHugePageWhenWritten)
 {
-	constexpr std::uint64_t kib = 1024;
 	EXPECT_EQ(load(memory_.unit_at(0)), 0);
 	store(memory_.unit_at(0), written);
 	if (anon_huge_kib() == 0)
 		throw Skip("no huge page could be allocated");
-	EXPECT_EQ(anon_huge_kib(), memory_.unit() / kib);
+	EXPECT_EQ(anon_huge_kib(), memory_.unit() / bytes_in_kib);
 	EXPECT_FALSE(is_huge_zero_page(memory_.unit_at(0)));
 	expect_contents(memory_, {{0, written}});
 }
@@ -184,6 +186,56 @@ TEST_F(ThpZeroMapped, ForkedChildKeepsVmaLock)
 			counter.measure([&] { store(memory_.unit_at(0), written); });
 		expect_cost("thp_zero/write_by_forked_child", pays_at_write, seen);
 	}));
+}
+
+/// Maps the huge zero page by a read.
+void read_huge_zero(Memory &memory)
+{
+	EXPECT_EQ(load(memory.unit_at(0)), 0);
+	if (!is_huge_zero_page(memory.unit_at(0)))
+		throw Skip("the huge zero page was not mapped");
+}
+
+TEST(Collapse, OfHugeZeroMemory)
+{
+	Memory memory(Backing::thp);
+	memory.keep(setting_among(use_zero_page, {"1"}, "1"));
+	read_huge_zero(memory);
+	EXPECT_EQ(::madvise(memory.unit_at(0), memory.unit(), uapi::madv_collapse), 0)
+		<< std::strerror(errno);
+	expect_contents(memory, {});
+	store(memory.unit_at(0), written);
+	expect_contents(memory, {{0, written}});
+}
+
+// A split leaves small zero pages. What replaces them is an anonymous folio, for which there may be
+// no anon_vma yet.
+TEST(Collapse, OfSplitHugeZeroMemory)
+{
+	Memory memory(Backing::thp);
+	memory.keep(setting_among(use_zero_page, {"1"}, "1"));
+	read_huge_zero(memory);
+	checked(::madvise(memory.map().at(page_bytes()), page_bytes(), MADV_DONTNEED),
+		"MADV_DONTNEED");
+	ASSERT_FALSE(is_huge_zero_page(memory.unit_at(0)));
+	EXPECT_EQ(::madvise(memory.unit_at(0), memory.unit(), uapi::madv_collapse), 0)
+		<< std::strerror(errno);
+	EXPECT_EQ(smaps_kib(memory.unit_at(0), "AnonHugePages"), memory.unit() / bytes_in_kib);
+	expect_contents(memory, {});
+	store(memory.unit_at(0), written);
+	expect_contents(memory, {{0, written}});
+}
+
+TEST(Collapse, OfUntouchedMemoryGivesItNoAnonVma)
+{
+	const Memory memory(Backing::thp);
+	LockCounter counter;
+	int result = 0;
+	const LockEvents seen = counter.measure(
+		[&] { result = ::madvise(memory.unit_at(0), memory.unit(), uapi::madv_collapse); });
+	EXPECT_EQ(result, -1);
+	EXPECT_EQ(errno, EINVAL);
+	EXPECT_EQ(seen.anon_vma_prepares.value_or(0), 0U);
 }
 
 } // namespace

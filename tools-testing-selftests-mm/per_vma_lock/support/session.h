@@ -15,7 +15,7 @@ enum class Expect { automatic, patched, mainline };
 /// What the command line and the running kernel settle for the whole run. Filled in by main().
 struct Session {
 	Expect expect = Expect::automatic;
-	/// The kernel has the series: kallsyms knows vma_lock_anon_prepare.
+	/// The kernel has the series: kallsyms knows vma_anon_prepare_or_unlock.
 	bool series_applied = false;
 	/// Iterations and durations of loops, in per cent of the normal number.
 	unsigned scale_percent = 100;
