@@ -55,9 +55,12 @@ review_codespell() {
 	row_if_empty "$log" codespell "changelogs, cover letter and added lines: nothing" "$(wc -l <"$log") words"
 }
 
+# spelled NAME: the misspelt words on stdin, one a line, behind NAME.
 spelled() {
-	codespell --ignore-words "$REVIEW_DATA/codespell-ignore" --stdin-single-line - 2>/dev/null |
-		sed "s|^|$1: |" || true
+	local found
+	found=$(codespell --ignore-words "$REVIEW_DATA/codespell-ignore" -) || [ $? -eq 65 ] ||
+		die 3 "codespell does not run"
+	sed -n "s|^\t|$1: |p" <<<"$found"
 }
 
 # kernel_doc TREE: the messages about the touched files.

@@ -6,7 +6,6 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/tests/tap.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
-only_full "scripts/send"
 # shellcheck source=scripts/lib/tests/toy.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/toy.sh"
 need_packages git jq perl python3

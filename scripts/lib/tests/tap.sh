@@ -33,13 +33,13 @@ skip() {
 	printf 'ok %d - %s # SKIP %s\n' $TAP_COUNT "$1" "$2"
 }
 
-# only_full NAME: without scripts/test --full, skips the rest of this file.
-only_full() {
-	[ -z "${PVA_FULL-}" ] || return 0
-	skip "$1" "only with scripts/test --full"
-	done_testing
-	exit
+# time_for MINUTES: whether that much is left of what scripts/test may take for what
+# is not essential. With --full, or when a test is run by itself, there is no limit.
+time_for() {
+	[ -n "${PVA_FULL-}" ] || [ $(($(date +%s) + $1 * 60)) -le "${PVA_TEST_UNTIL:-9999999999}" ]
 }
+# shellcheck disable=SC2034 # for those who source this
+no_time="not begun, too late after the start (see scripts/test --minutes): run it again, or with --full"
 
 done_testing() {
 	printf '1..%d\n' $TAP_COUNT
