@@ -24,8 +24,8 @@ killed() {
 	selftest_build "$base"
 	kernel_build "$base" "mutant:$mutant" fast
 	image=$KERNEL_IMAGE
-	kselftest_job "--expect=patched --gtest_filter=$kills" >"$log.job"
-	guest_boot --kernel "$image" --initramfs "$SELFTEST_INITRAMFS" --job "$log.job" --log "$log" \
+	kselftest_job "--expect=patched --gtest_filter=$kills" >"$log-job"
+	guest_boot --kernel "$image" --initramfs "$SELFTEST_INITRAMFS" --job "$log-job" --log "$log" \
 		--deadline 240 || rc=$?
 	kernel_json mutant "$log" "$rc" patched | tee "$log.json"
 	# It is the tests that have to see it, so they have to have been started.
