@@ -50,8 +50,6 @@ std::string case_name(const Case &what, const char *separator)
 
 ExpectedCost expected_cost(const Case &what)
 {
-	// The series may prepare the anon_vma of a private hugetlb file mapping at its first fault.
-	constexpr LockCost maybe_trylock{{0, 1}, {0, 1}, {0, 1}};
 	const auto [backing, access, state] = what;
 
 	if (is_shared(backing) || state == State::anon_vma)
@@ -62,8 +60,6 @@ ExpectedCost expected_cost(const Case &what)
 	const bool read = access == Access::first_read;
 	if (backing == Backing::hugetlb_private) // no zero page: the read allocates
 		return ExpectedCost::both(read ? one_trylock : vma_lock_only);
-	if (is_hugetlb(backing))
-		return {read ? vma_lock_only : one_trylock, maybe_trylock};
 	if (backing == Backing::thp) // the huge zero page needs no anon_vma
 		return read ? ExpectedCost{one_trylock, vma_lock_only}
 			    : ExpectedCost{vma_lock_only, one_trylock};

@@ -80,6 +80,13 @@ ok "--icount: one processor" exits 1
 
 capture boot_init 'exit 1'
 ok "a kernel that panics" exits $GUEST_PANIC 'the kernel panicked: .*Attempted to kill init' 'Kernel Offset: '
+capture boot_init '/bin/busybox mkdir /dev; /bin/busybox mount -t devtmpfs devtmpfs /dev
+echo "Oops: int3: 0000 [#1] SMP" >/dev/kmsg; exit 1'
+ok "one that trips over QEMU is booted once more" exits $GUEST_PANIC 'was being patched: booting once more'
+twice() {
+	[ "$(grep -c 'the kernel panicked' "$OUT")" -eq 2 ]
+}
+ok "  and no more than that" twice
 PVA_BOOT_SECONDS=15
 capture boot_init '/bin/busybox sleep 300'
 ok "a kernel that never gets to init" exits $GUEST_NO_INIT 'did not get to init in 15s; the end of' 'Run /init as init process'

@@ -17,6 +17,9 @@ header() {
 	sed -n "s/^$2: //p" "$1" | head -n 1
 }
 
+# A kernel that has gone wrong, or has a task hung, does not get better by waiting.
+ends_early="oops=panic hung_task_panic=1 sysctl.kernel.hung_task_timeout_secs=20"
+
 # killed MUTANT: boots it with the tests that are to fail, prints which did.
 killed() {
 	local mutant=$1 base kills image log=$TAP_DIR/$2 rc=0
@@ -26,7 +29,7 @@ killed() {
 	image=$KERNEL_IMAGE
 	kselftest_job "--expect=patched --gtest_filter=$kills" >"$log-job"
 	guest_boot --kernel "$image" --initramfs "$SELFTEST_INITRAMFS" --job "$log-job" --log "$log" \
-		--deadline 240 || rc=$?
+		--deadline 100 --append "$ends_early" || rc=$?
 	kernel_json mutant "$log" "$rc" patched | tee "$log.json"
 	# It is the tests that have to see it, so they have to have been started.
 	grep -q 'pva: job begins' "$log" && [ "$rc" -ne 0 ] &&
