@@ -137,7 +137,7 @@ guest_watch() {
 		[ $((SECONDS - start)) -lt "$deadline" ] || return 2
 		if [ $SECONDS -ge $next ]; then
 			next=$((SECONDS + 30))
-			run_logged_progress "guest" $((SECONDS - start)) "$log.out"
+			run_logged_progress "guest $(basename "$log" .console)" $((SECONDS - start)) "$log.out"
 		fi
 	done
 }

@@ -64,11 +64,16 @@ selftest_make() {
 			KSFT_INSTALL_PATH="$out/install" FORCE_TARGETS=1 install
 }
 
-# kselftest_job ARGUMENTS: the guest's job: the kselftest runner, with ARGUMENTS for
-# the test program.
+# kselftest_job ARGUMENTS [SECONDS]: the guest's job: the kselftest runner, with
+# ARGUMENTS for the test program, which may take SECONDS instead of what its settings say.
 kselftest_job() {
 	cat <<-JOB
 		export KSELFTEST_PER_VMA_LOCK_ARGS='$1'
-		cd /kselftest && ./run_kselftest.sh
+		cd /kselftest && ./run_kselftest.sh ${2:+--override-timeout $2}
 	JOB
+}
+
+# slow_arguments CONFIG: for the test program in a kernel that is ten times slower.
+slow_arguments() {
+	[ "$1" = fast ] || printf -- '--scale=10 --test-timeout=240'
 }

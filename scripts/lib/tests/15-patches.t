@@ -12,6 +12,21 @@ need_guest_packages
 two_patches() {
 	[ "$(base_patches "$1" | wc -l)" -eq 2 ]
 }
+# From the series' own identity; the sender signs off, and nobody else has.
+identity='From: Per-VMA anon_vma series <per-vma-anon@localhost>'
+nobody_named() {
+	local patch headers bad=0
+	while read -r patch; do
+		headers=$(sed -n '1d; /^$/q; p' "$patch" | grep -v '^ ' | cut -d: -f1 | paste -sd' ')
+		if [ "$headers" != 'From Date Subject' ] || [ "$(sed -n 2p "$patch")" != "$identity" ] ||
+			! sed -n 3p "$patch" | grep -q '^Date: ' ||
+			grep -E '^(Signed-off|Acked|Reviewed|Tested|Reported)-by:' "$patch"; then
+			echo "$patch"
+			bad=1
+		fi
+	done < <(base_patches "$1")
+	return $bad
+}
 applies() {
 	local commit
 	commit=$(variant_commit "$1" "$2") && git_cache cat-file -e "$commit^{commit}"
@@ -44,6 +59,7 @@ for base in $(base_names); do
 		grep -q "^SUBLEVEL = $(base_field "$base" release | cut -d. -f3)\$" \
 		<(git_cache show "$(variant_commit "$base" base):Makefile")
 	ok "$base: two patches" two_patches "$base"
+	ok "$base: from the series, signed by nobody yet" nobody_named "$base"
 	ok "$base: the first one applies alone" applies "$base" patch1
 	ok "$base: both apply" applies "$base" patched
 	ok "$base: one after the other" steps "$base"
