@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <fstream>
@@ -26,10 +27,11 @@ enum Slot : unsigned {
 	slot_failed,
 	slot_faults,
 	slot_trylock,
-	slot_prepare
+	slot_prepare,
+	slot_vma_lock
 };
 
-constexpr std::size_t max_slots = 6;
+constexpr std::size_t max_slots = 7;
 
 std::uint64_t number_in(const std::string &path)
 {
@@ -94,10 +96,12 @@ LockCounter::LockCounter()
 
 	const std::string &group = session().probe_group;
 	has_kprobes_ = !group.empty();
-	if (has_kprobes_)
-		for (const char *name : {trylock_event, prepare_event})
-			events_.push_back(
-				EventCounter::tracepoint(group + "/" + name, "", &leader));
+	if (!has_kprobes_)
+		return;
+	for (const char *name : {trylock_event, prepare_event})
+		events_.push_back(EventCounter::tracepoint(group + "/" + name, "", &leader));
+	events_.push_back(
+		EventCounter::tracepoint(group + "/" + vma_lock_event, "vma!=0", &leader));
 }
 
 void LockCounter::start()
@@ -122,7 +126,9 @@ LockEvents LockCounter::stop()
 	seen.failed_locks = value(slot_failed);
 	seen.page_faults = value(slot_faults);
 	if (has_kprobes_) {
-		seen.trylocks = value(slot_trylock);
+		const std::uint64_t all = value(slot_trylock);
+		seen.trylocks =
+			all - std::min(all, value(slot_vma_lock) * session().trylocks_per_vma_lock);
 		seen.anon_vma_prepares = value(slot_prepare);
 	}
 	return seen;

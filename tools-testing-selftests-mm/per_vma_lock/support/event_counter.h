@@ -45,8 +45,9 @@ struct LockEvents {
 	std::uint64_t write_locks = 0;	///< attempts to take mmap_lock for writing
 	std::uint64_t failed_locks = 0; ///< attempts (trylock or killable) that did not get it
 	std::uint64_t page_faults = 0;	///< completed page faults
-	/// Calls of down_read_trylock(); empty without kprobes. mmap_read_trylock() and
-	/// mmap_read_lock() fire the same tracepoints, the rwsem function tells them apart.
+	/// Calls of down_read_trylock(), but for those that take a VMA lock (before Linux 6.15);
+	/// empty without kprobes. mmap_read_trylock() and mmap_read_lock() fire the same
+	/// tracepoints, the rwsem function tells them apart.
 	std::optional<std::uint64_t> trylocks;
 	/// Calls of __anon_vma_prepare(); empty without kprobes.
 	std::optional<std::uint64_t> anon_vma_prepares;
@@ -71,6 +72,7 @@ class LockCounter
 	// Trace events that Probes defines, in its group.
 	static constexpr const char *trylock_event = "trylock";
 	static constexpr const char *prepare_event = "prepare";
+	static constexpr const char *vma_lock_event = "vma_lock";
 
 	LockCounter();
 

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "support/error.h"
+#include "support/mapping.h"
 #include "support/session.h"
 
 namespace pvl
@@ -23,14 +24,29 @@ namespace
 constexpr const char *prefix = "per_vma_lock_";
 
 struct Probe {
+	const char *type; ///< "p": where the function begins; "r": where it returns
 	const char *event;
-	const char *function;
+	const char *what; ///< function and arguments to record
 };
 
 constexpr std::array probes{
-	Probe{LockCounter::trylock_event, "down_read_trylock"},
-	Probe{LockCounter::prepare_event, "__anon_vma_prepare"},
+	Probe{"p", LockCounter::trylock_event, "down_read_trylock"},
+	Probe{"p", LockCounter::prepare_event, "__anon_vma_prepare"},
+	Probe{"r", LockCounter::vma_lock_event, "lock_vma_under_rcu vma=$retval"},
 };
+
+// Before Linux 6.15 a VMA lock is an rw_semaphore that is taken by trylock, later it is none. A
+// fault that needs nothing but the VMA lock tells.
+std::uint64_t count_trylocks_per_vma_lock()
+{
+	MapRequest request;
+	request.bytes = 2 * page_bytes();
+	const Mapping map(request);
+	store(map.at(0), 1); // for the anon_vma
+	LockCounter counter;
+	const LockEvents seen = counter.measure([&] { load(map.at(page_bytes())); });
+	return seen.mmap_locks() == 0 ? seen.trylocks.value_or(0) : 0;
+}
 
 bool command(const std::string &file, const std::string &text)
 {
@@ -87,18 +103,20 @@ Probes::Probes()
 		const std::string group = prefix + std::to_string(::getpid());
 		bool defined = true;
 		for (const Probe &probe : probes)
-			defined = command(file, "p:" + group + '/' + probe.event + ' ' +
-							probe.function + '\n') &&
+			defined = command(file, std::string(probe.type) + ':' + group + '/' +
+							probe.event + ' ' + probe.what + '\n') &&
 				  defined;
 		group_ = group;
 		if (defined)
 			session().probe_group = group;
 		for (const char *name : {LockCounter::start_event, LockCounter::returned_event})
 			keepers_.push_back(EventCounter::tracepoint(name, "", nullptr));
-		if (defined)
-			for (const Probe &probe : probes)
-				keepers_.push_back(EventCounter::tracepoint(
-					group + '/' + probe.event, "", nullptr));
+		if (!defined)
+			return;
+		for (const Probe &probe : probes)
+			keepers_.push_back(
+				EventCounter::tracepoint(group + '/' + probe.event, "", nullptr));
+		session().trylocks_per_vma_lock = count_trylocks_per_vma_lock();
 	} catch (const Skip &) {
 		keepers_.clear(); // the tests that count will say what is missing
 	}

@@ -32,6 +32,8 @@ struct Session {
 	std::filesystem::path cgroup_dir;
 	/// tracefs group of this run's kprobe events (see Probes); empty: none.
 	std::string probe_group;
+	/// Calls of down_read_trylock() that one lock_vma_under_rcu() makes (see Probes).
+	std::uint64_t trylocks_per_vma_lock = 0;
 
 	/// @p normal iterations scaled for this run, at least 1.
 	[[nodiscard]] std::uint64_t scaled(std::uint64_t normal) const noexcept
