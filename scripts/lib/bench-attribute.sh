@@ -52,7 +52,7 @@ attribution() {
 		END {
 			for (name in names) {
 				a = count["base", name] + 0; b = count["patched", name] + 0
-				printf "%d %s %d %d %+d\n", a > b ? a : b, name, a, b, b - a
+				printf "%d %s %d %d %+d\n", (a > b ? a : b), name, a, b, b - a
 			}
 			printf "999999999 TOTAL %d %d %+d\n", sum["base"], sum["patched"], sum["patched"] - sum["base"]
 		}' | sort -k1,1nr -k2,2 | cut -d' ' -f2- |
