@@ -48,6 +48,8 @@ review_size() {
 	detail+=", sum $(printf '+%d -%d = %+d' "$added" "$removed" $((added - removed))) lines of code"
 	if [ "$added" -lt "$removed" ]; then
 		row good size "$detail"
+	elif grep -q '^more_code=' "$PVA_PATCHES/$REVIEW_BASE/base"; then
+		row skip size "$detail: $(base_field "$REVIEW_BASE" more_code)"
 	else
 		cat "$log".[1-9]* >"$log"
 		row bad size "$detail: the series has to remove more than it adds" "$log"
