@@ -68,7 +68,8 @@ int main(int argc, char **argv)
 			return pvl::ksft_pass;
 		}
 		if (session.expect == pvl::Expect::automatic)
-			session.series_applied = pvl::kernel_has_symbol("vma_anon_prepare_or_unlock");
+			session.series_applied =
+				pvl::kernel_has_symbol("vma_anon_prepare_or_unlock");
 		const pvl::Scratch scratch;
 		const pvl::Probes probes;
 		return pvl::run_tests();

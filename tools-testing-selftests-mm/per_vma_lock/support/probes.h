@@ -18,7 +18,8 @@ namespace pvl
 class Probes
 {
     public:
-	/// Sets Session::probe_group and trylocks_per_vma_lock. Throws nothing: what is missing, the tests report.
+	/// Sets Session::probe_group and trylocks_per_vma_lock. Throws nothing: what is missing,
+	/// the tests report.
 	Probes();
 	Probes(const Probes &) = delete;
 	Probes &operator=(const Probes &) = delete;
