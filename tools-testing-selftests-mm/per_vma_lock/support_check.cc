@@ -371,8 +371,10 @@ TEST(MemoryCheck, StartsWithWhatItSays)
 TEST(FuzzCheck, OperationsSurviveBeingText)
 {
 	Random random(3, 0);
+	constexpr std::size_t count = 50;
 	std::vector<Operation> operations;
-	for (int i = 0; i < 50; i++)
+	operations.reserve(count);
+	for (std::size_t i = 0; i < count; i++)
 		operations.push_back(random_operation(random));
 	EXPECT_EQ(parse_operations(to_text(operations)), operations);
 	for (const char *bad : {"write", "write:1:2", "jump:1:2:3", "write:1:2:x"})
@@ -437,6 +439,13 @@ TEST(Victim, Lacks)
 	throw Skip("something");
 }
 
+/// The file whose content a victim changes.
+std::string victim_path()
+{
+	const char *path = std::getenv(victim_setting);
+	return path != nullptr ? path : "";
+}
+
 TEST(Victim, Throws)
 {
 	throw std::runtime_error("thrown");
@@ -444,7 +453,7 @@ TEST(Victim, Throws)
 
 TEST(Victim, Crashes)
 {
-	const SettingGuard guard(std::getenv(victim_setting), "during");
+	const SettingGuard guard(victim_path(), "during");
 	::kill(::getpid(), SIGSEGV);
 }
 
@@ -455,7 +464,7 @@ TEST(Victim, Exits)
 
 TEST(Victim, Hangs)
 {
-	const SettingGuard guard(std::getenv(victim_setting), "during");
+	const SettingGuard guard(victim_path(), "during");
 	::pause();
 }
 

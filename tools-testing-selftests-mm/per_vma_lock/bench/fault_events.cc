@@ -104,6 +104,7 @@ const std::vector<std::string> &FaultEvents::names()
 {
 	static const std::vector<std::string> names = [] {
 		std::vector<std::string> list;
+		list.reserve(std::size(all_events));
 		for (const Event &event : all_events)
 			list.emplace_back(event.name);
 		return list;

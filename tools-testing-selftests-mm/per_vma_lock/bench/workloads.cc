@@ -85,7 +85,7 @@ Round touch_many(std::byte *area, unsigned int count, Bytes length, int protecti
 		std::vector<FixedMapping> memory;
 
 		memory.reserve(count);
-		for (unsigned int index = 0; index < count; index++)
+		for (Bytes index = 0; index < count; index++)
 			memory.emplace_back(area + index * 2 * length, length, protection, flags,
 					    *file);
 		for (const FixedMapping &mapping : memory)
@@ -127,7 +127,7 @@ Round thp_read_mostly(std::byte *area)
 		std::vector<FixedMapping> memory;
 
 		memory.reserve(count);
-		for (unsigned int index = 0; index < count; index++)
+		for (Bytes index = 0; index < count; index++)
 			memory.emplace_back(area + start + index * 2 * pmd_page_bytes,
 					    pmd_page_bytes, read_write, anonymous | MAP_NORESERVE,
 					    Fd());

@@ -204,7 +204,7 @@ struct FuzzWorld::Slot {
 		return std::nullopt;
 	}
 
-	std::optional<std::string> read_only(std::size_t page, std::size_t place)
+	std::optional<std::string> read_only(std::size_t page, std::size_t place) const
 	{
 		protect(page, PROT_READ);
 		auto wrong = write_must_fail(place, "read-only memory");

@@ -101,6 +101,7 @@ const std::vector<Backing> &all_backings()
 {
 	static const std::vector<Backing> all = [] {
 		std::vector<Backing> list;
+		list.reserve(std::size(traits));
 		for (const Traits &entry : traits)
 			list.push_back(entry.backing);
 		return list;
@@ -287,7 +288,7 @@ void Memory::keep(std::unique_ptr<SettingGuard> guard)
 		settings_.push_back(std::move(guard));
 }
 
-std::uint8_t Memory::prepare_anon_vma()
+std::uint8_t Memory::prepare_anon_vma() const
 {
 	constexpr std::uint8_t mark = 0xa5;
 	store(unit_at(units() - 1), mark);

@@ -109,7 +109,7 @@ class Memory
 
 	/// Gives a private mapping its anon_vma by writing the first byte of the last unit. The
 	/// same write to a shared one gives it none. Returns what was written.
-	std::uint8_t prepare_anon_vma();
+	std::uint8_t prepare_anon_vma() const;
 
     private:
 	void make_file(int *map_fd);

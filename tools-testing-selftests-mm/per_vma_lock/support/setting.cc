@@ -99,6 +99,7 @@ int SettingJournal::restore() noexcept
 	int restored = 0;
 	if (journal == nullptr)
 		return 0;
+	// NOLINTNEXTLINE(modernize-loop-convert): std::views::reverse is more than some clangs take
 	for (auto entry = journal->rbegin(); entry != journal->rend(); ++entry) {
 		restored += entry->noted ? 1 : 0;
 		undo_entry(*entry);

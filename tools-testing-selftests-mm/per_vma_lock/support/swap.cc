@@ -26,7 +26,7 @@ std::string unused_zram()
 {
 	std::error_code none;
 	for (const auto &entry : std::filesystem::directory_iterator("/sys/block", none)) {
-		const std::string name = entry.path().filename().string();
+		std::string name = entry.path().filename().string();
 		if (name.compare(0, 4, "zram") == 0 && first_line(entry.path() / "disksize") == "0")
 			return name;
 	}
