@@ -55,7 +55,7 @@ note() {
 # half minute (every second on a terminal) it says what is being waited for. On
 # failure the tail of the log is shown, and the result is the command's.
 run_logged() {
-	local log=$1 what=$2 pid rc=0 start=$SECONDS every=30 next
+	local log=$1 what=$2 pid rc=0 start=$SECONDS every=30 next naps=0
 	shift 2
 	mkdir -p "${log%/*}"
 	[ -t 2 ] && every=2
@@ -67,7 +67,7 @@ run_logged() {
 	[ -z "$PVA_VERBOSE" ] || tail -n +1 -f --pid="$pid" "$log" >&2 &
 	next=$((SECONDS + every))
 	while kill -0 "$pid" 2>/dev/null; do
-		sleep 0.2
+		if [ $((naps += 1)) -le 15 ]; then sleep 0.02; else sleep 0.2; fi
 		if [ -n "$PVA_VERBOSE" ] || [ $SECONDS -lt "$next" ]; then
 			continue
 		fi

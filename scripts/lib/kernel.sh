@@ -53,8 +53,8 @@ config_fragments() {
 	printf '%s\n' "$PVA_TOP/Kconfig.fragment" "$PVA_LIB/qemu.config"
 	case $1 in
 	fast) ;;
-	debug | kcsan) printf '%s\n' "$PVA_LIB/config-$1" ;;
-	*) die 2 "unknown configuration '$1': fast, debug or kcsan" ;;
+	debug | kcsan | preempt) printf '%s\n' "$PVA_LIB/config-$1" ;;
+	*) die 2 "unknown configuration '$1': fast, debug, kcsan or preempt" ;;
 	esac
 }
 

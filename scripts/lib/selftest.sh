@@ -73,7 +73,12 @@ kselftest_job() {
 	JOB
 }
 
+# is_slow CONFIG: whether such a kernel is ten times slower than the others.
+is_slow() {
+	[ "$1" = debug ] || [ "$1" = kcsan ]
+}
+
 # slow_arguments CONFIG: for the test program in a kernel that is ten times slower.
 slow_arguments() {
-	[ "$1" = fast ] || printf -- '--scale=10 --test-timeout=240'
+	! is_slow "$1" || printf -- '--scale=10 --test-timeout=240'
 }

@@ -63,13 +63,14 @@ ok "another configuration is another kernel" image_is patched "" "$first" "secon
 mini_patch 0002 mm/memory.c 's/^line 30$/line 30, second patch/'
 ok "back to the first series" image_is patched "hugetlb memory" "$first" "$second" "!second header"
 
-# Interrupted at every stage, by the signals a terminal and a crash send.
+# Interrupted at every stage, by the signals a terminal and a crash send. (A shell starts
+# what runs in the background with SIGINT ignored, and that cannot be trapped any more.)
 want=$(sha256sum <"$(mini_image patched 2>/dev/null)/vmlinux") || true
 interrupted_at() {
 	local stage=$1 signal=$2 pid dir tries group
 	rm -rf "$MINI_CACHE" "$MINI_GATE.reached" && mini_package
 	echo "$stage" >"$MINI_GATE"
-	setsid env -u PVA_LOCKED XDG_CACHE_HOME="$MINI_CACHE" "$MINI/scripts/lib/kernel-image" \
+	setsid env --default-signal=INT -u PVA_LOCKED XDG_CACHE_HOME="$MINI_CACHE" "$MINI/scripts/lib/kernel-image" \
 		--base v0.1 --variant patched >/dev/null 2>&1 &
 	pid=$!
 	for ((tries = 0; tries < 300; tries++)); do

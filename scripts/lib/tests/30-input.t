@@ -34,7 +34,7 @@ ok "--only with another word" exits 2 "--only 'both': base or patched"
 capture mini $run --accel warp
 ok "unknown accelerator" exits 2 "--accel 'warp': auto, kvm or tcg"
 capture mini $run --config release
-ok "unknown configuration" exits 2 "unknown configuration 'release': fast, debug or kcsan"
+ok "unknown configuration" exits 2 "unknown configuration 'release': fast, debug, kcsan or preempt"
 capture mini "${image[@]}" v0.1 --variant patch7
 ok "a variant with more patches than there are" exits 2 "patches/v0.1 has 2 patches"
 capture mini scripts/test --nonsense
