@@ -107,7 +107,7 @@ guest_boot_once() {
 	local guest=("$PVA_QEMU" -machine q35 "${machine[@]}" -smp "$smp" -m "$memory" -nodefaults
 		-display none -no-reboot -serial "file:$log" -serial "file:$log.out"
 		-kernel "$kernel/bzImage" -initrd "$log.initramfs"
-		-append "console=ttyS0 panic=-1 printk.devkmsg=on ramdisk_size=131072 $append")
+		-append "console=ttyS0 panic=-1 no_timer_check printk.devkmsg=on ramdisk_size=131072 $append")
 	set -m
 	setpriv --pdeathsig KILL "${guest[@]}" </dev/null >"$log.qemu" 2>&1 9>&- &
 	local pid=$!
