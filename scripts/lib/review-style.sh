@@ -104,7 +104,7 @@ cocci_scripts() {
 }
 
 review_coccinelle() {
-	local log tree script files checked=0 all key blobs
+	local log tree script files checked=0 failed=0 all key blobs
 	log=$(row_log coccinelle)
 	need_packages coccinelle:spatch
 	mapfile -t files < <(touched_files | grep '\.c$')
@@ -117,6 +117,7 @@ review_coccinelle() {
 		key=$(key_of cocci "$blobs")
 		cached "$key" cocci_report "$tree" "$script" "${files[@]}" >"$log.patched"
 		[ -s "$log.patched" ] || continue
+		! grep -q '^spatch failed' "$log.patched" || failed=$((failed + 1))
 		tree=$(review_tree base)
 		blobs=$(cd "$tree" && git ls-tree HEAD "$script" "${files[@]}")
 		cached "$(key_of cocci "$blobs")" cocci_report "$tree" "$script" "${files[@]}" >"$log.unpatched"
@@ -124,6 +125,6 @@ review_coccinelle() {
 		messages_new "$log.unpatched" "$log.patched" >>"$log"
 	done
 	[ ! -t 2 ] || printf '\r\033[K' >&2
-	row_if_empty "$log" coccinelle "$checked checks on ${#files[@]} files: nothing new${REVIEW_QUICK:+ (--quick: locks and null only)}" \
+	row_if_empty "$log" coccinelle "$((checked - failed)) checks on ${#files[@]} files: nothing new${REVIEW_QUICK:+ (--quick: locks and null only)}; $failed failed on both trees" \
 		"$(wc -l <"$log") new messages"
 }
