@@ -19,12 +19,12 @@ cell_pair() {
 	jq -nc --arg base "$REVIEW_BASE" --arg arch "$arch" --arg compiler "$compiler" --arg kind "$kind" \
 		--arg off "${switch/none/}" --argjson b "$base" --argjson p "$patched" \
 		--rawfile new <(messages_new <(jq -r '.messages[]' <<<"$base") <(jq -r '.messages[]' <<<"$patched")) \
-		'($new | split("\n") | map(select(. != ""))) as $new
+		'($new | split("\n") | map(select(. != ""))) as $new | ($p.failed - $b.failed) as $failed
 		| { base: $base, arch: $arch, compiler: $compiler, kind: $kind, off: $off,
-		    objects: $p.objects, text_base: $b.text, text_patched: $p.text, new: ($new + $p.failed),
+		    objects: $p.objects, text_base: $b.text, text_patched: $p.text, new: ($new + $failed),
 		    failed_unpatched: $b.failed }
 		| .detail = (if $p.objects == 0 then "no object was compiled"
-			elif ($p.failed | length) > 0 then "does not compile: \($p.failed[0])"
+			elif ($failed | length) > 0 then "does not compile: \($failed[0])"
 			elif $p.objects < $b.objects then "\($b.objects - $p.objects) objects fewer than unpatched"
 			elif ($new | length) > 0 then "\($new | length) new messages: \($new[0])"
 			else "" end)
