@@ -78,7 +78,8 @@ void read_then_turn_zero_page_off(Memory &memory)
 	memory.keep(std::make_unique<SettingGuard>(use_zero_page, "0"));
 }
 
-/// Huge pages off for good, so that the write after the read splits the huge zero page.
+/// Huge pages off. The huge zero page that is mapped stays: the write replaces it by a huge page
+/// all the same, or splits it on kernels without do_huge_zero_wp_pmd().
 void read_then_no_huge_pages(Memory &memory)
 {
 	EXPECT_EQ(load(memory.unit_at(0)), 0);
@@ -246,7 +247,9 @@ TEST(Collapse, OfUntouchedMemoryGivesItNoAnonVma)
 		[&] { result = ::madvise(memory.unit_at(0), memory.unit(), uapi::madv_collapse); });
 	EXPECT_EQ(result, -1);
 	EXPECT_EQ(errno, EINVAL);
-	EXPECT_EQ(seen.anon_vma_prepares.value_or(0), 0U);
+	if (!seen.anon_vma_prepares)
+		throw Skip("no kprobes to count __anon_vma_prepare() with");
+	EXPECT_EQ(*seen.anon_vma_prepares, 0U);
 }
 
 } // namespace
