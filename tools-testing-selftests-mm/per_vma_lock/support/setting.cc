@@ -6,11 +6,17 @@
 #include <sys/swap.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <fstream>
+#include <map>
+#include <mutex>
 #include <new>
+#include <vector>
 
 #include "support/error.h"
 #include "support/fd.h"
@@ -30,57 +36,102 @@ struct Entry {
 	std::array<char, text_bytes> path{};
 	std::array<char, text_bytes> value{};
 	Undo how = Undo::write_value;
+	std::uint64_t order = 0; ///< a newer entry has a higher one
 	std::atomic<bool> taken{false};
 	std::atomic<bool> noted{false};
 };
 
-using Journal = std::array<Entry, journal_entries>;
+struct Journal {
+	std::array<Entry, journal_entries> entries;
+	std::atomic<std::uint64_t> notes{0};
+};
 
 Journal *journal = nullptr; // shared by supervisor and test processes
 
-void copy_text(std::array<char, text_bytes> &to, const std::string &from)
+// A cgroup is busy until the last of its members has ended. Async-signal-safe.
+void remove_dir(const char *path) noexcept
 {
-	if (from.size() >= to.size())
-		throw std::length_error("too long for the journal: " + from);
-	std::memcpy(to.data(), from.c_str(), from.size() + 1);
+	constexpr int most_tries = 200;
+	constexpr timespec pause{0, 10'000'000};
+
+	for (int tries = 0; ::rmdir(path) != 0 && errno == EBUSY && tries < most_tries; tries++) {
+		const Fd dir(::open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+		const Fd kill(::openat(dir.get(), "cgroup.kill", O_WRONLY | O_CLOEXEC));
+		[[maybe_unused]] const ssize_t written = ::write(kill.get(), "1", 1);
+		::nanosleep(&pause, nullptr);
+	}
 }
 
+void write_value(const Entry &entry) noexcept
+{
+	const Fd file(::open(entry.path.data(), O_WRONLY | O_CLOEXEC));
+	[[maybe_unused]] const ssize_t written =
+		::write(file.get(), entry.value.data(), std::strlen(entry.value.data()));
+}
+
+// Undoes it, then forgets it: a process that dies in between leaves it to another.
 // Async-signal-safe.
 void undo_entry(Entry &entry) noexcept
 {
-	if (!entry.noted.exchange(false))
+	if (!entry.noted)
 		return;
-	if (entry.how == Undo::swap_off) {
+	switch (entry.how) {
+	case Undo::write_value:
+		write_value(entry);
+		break;
+	case Undo::swap_off:
 		::swapoff(entry.path.data());
-		return;
+		break;
+	case Undo::remove_dir:
+		remove_dir(entry.path.data());
+		break;
 	}
-	if (entry.how == Undo::remove_dir) {
-		::rmdir(entry.path.data());
-		return;
-	}
-	const int fd = ::open(entry.path.data(), O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	[[maybe_unused]] const ssize_t written =
-		::write(fd, entry.value.data(), std::strlen(entry.value.data()));
-	::close(fd);
+	entry.noted = false;
 }
 
 int note(Undo how, const std::string &path, const std::string &value)
 {
 	if (journal == nullptr)
 		throw std::logic_error("SettingJournal::create() was not called");
-	for (std::size_t i = 0; i < journal->size(); i++) {
-		Entry &entry = journal->at(i);
+	if (path.size() >= text_bytes || value.size() >= text_bytes)
+		throw std::length_error("too long for the journal: " + path);
+	for (std::size_t i = 0; i < journal->entries.size(); i++) {
+		Entry &entry = journal->entries.at(i);
 		if (entry.taken.exchange(true))
 			continue;
 		entry.how = how;
-		copy_text(entry.path, path);
-		copy_text(entry.value, value);
+		std::strcpy(entry.path.data(), path.c_str());
+		std::strcpy(entry.value.data(), value.c_str());
+		entry.order = journal->notes++;
 		entry.noted = true;
 		return static_cast<int>(i);
 	}
 	throw std::length_error("too many settings changed at once");
+}
+
+// The entry noted last, or null. Async-signal-safe.
+Entry *newest_entry() noexcept
+{
+	Entry *newest = nullptr;
+	for (Entry &entry : journal->entries)
+		if (entry.noted && (newest == nullptr || entry.order > newest->order))
+			newest = &entry;
+	return newest;
+}
+
+/// A setting that guards of this process hold changed.
+struct Held {
+	std::string original;
+	int slot = -1;
+	std::vector<const SettingGuard *> guards; // oldest first
+};
+
+std::mutex held_lock;
+
+std::map<std::string, Held> &held_settings()
+{
+	static std::map<std::string, Held> settings;
+	return settings;
 }
 
 } // namespace
@@ -99,12 +150,10 @@ int SettingJournal::restore() noexcept
 	int restored = 0;
 	if (journal == nullptr)
 		return 0;
-	// NOLINTNEXTLINE(modernize-loop-convert): std::views::reverse is more than some clangs take
-	for (auto entry = journal->rbegin(); entry != journal->rend(); ++entry) {
-		restored += entry->noted ? 1 : 0;
+	for (; Entry *entry = newest_entry(); restored++)
 		undo_entry(*entry);
-		entry->taken = false;
-	}
+	for (Entry &entry : journal->entries)
+		entry.taken = false;
 	return restored;
 }
 
@@ -127,7 +176,7 @@ void SettingJournal::undo(int number) noexcept
 {
 	if (journal == nullptr || number < 0)
 		return;
-	undo_entry((*journal)[static_cast<std::size_t>(number)]);
+	undo_entry(journal->entries[static_cast<std::size_t>(number)]);
 	forget(number);
 }
 
@@ -135,30 +184,58 @@ void SettingJournal::forget(int number) noexcept
 {
 	if (journal == nullptr || number < 0)
 		return;
-	(*journal)[static_cast<std::size_t>(number)].noted = false;
-	(*journal)[static_cast<std::size_t>(number)].taken = false;
+	Entry &entry = journal->entries[static_cast<std::size_t>(number)];
+	entry.noted = false;
+	entry.taken = false;
 }
 
 SettingGuard::SettingGuard(const std::string &path, const std::string &value)
-	: path_(path), original_(selected_value(first_line(path))),
-	  slot_(SettingJournal::note_write(path, original_))
+	: path_(path), value_(value)
 {
+	const std::lock_guard lock(held_lock);
+	auto &all = held_settings();
+	auto found = all.find(path);
+
+	if (found == all.end()) {
+		Held fresh{selected_value(first_line(path)), -1, {}};
+		fresh.slot = SettingJournal::note_write(path, fresh.original);
+		found = all.emplace(path, std::move(fresh)).first;
+	}
+	Held &held = found->second;
 	if (const int error = write_text(path, value); error != 0) {
-		SettingJournal::forget(slot_);
+		if (held.guards.empty()) {
+			SettingJournal::forget(held.slot);
+			all.erase(found);
+		}
 		throw Skip("cannot write '" + value + "' to " + path + ": " + std::strerror(error));
 	}
+	original_ = held.original;
+	held.guards.push_back(this);
 }
 
 SettingGuard::~SettingGuard()
 {
-	SettingJournal::undo(slot_);
+	const std::lock_guard lock(held_lock);
+	auto &all = held_settings();
+	const auto found = all.find(path_);
+	auto &guards = found->second.guards;
+
+	guards.erase(std::find(guards.begin(), guards.end(), this));
+	if (!guards.empty()) {
+		write_text(path_, guards.back()->value_);
+		return;
+	}
+	SettingJournal::undo(found->second.slot);
+	all.erase(found);
 }
 
 void SettingGuard::set(const std::string &value)
 {
+	const std::lock_guard lock(held_lock);
 	if (const int error = write_text(path_, value); error != 0)
 		throw Skip("cannot write '" + value + "' to " + path_ + ": " +
 			   std::strerror(error));
+	value_ = value;
 }
 
 std::string selected_value(const std::string &text)

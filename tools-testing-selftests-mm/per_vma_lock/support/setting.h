@@ -40,7 +40,9 @@ class SettingJournal
 
 /// One sysfs or procfs setting changed for the guard's lifetime.
 ///
-/// Settings of the "always [madvise] never" kind are understood: the bracketed word is restored.
+/// Guards of one setting may overlap in any order, in any threads: while there are some, the newest
+/// one's value holds; the last one restores what the first one found. Settings of the "always
+/// [madvise] never" kind are understood: the bracketed word is restored.
 class SettingGuard
 {
     public:
@@ -52,10 +54,10 @@ class SettingGuard
 	SettingGuard &operator=(const SettingGuard &) = delete;
 	~SettingGuard();
 
-	/// Writes another value; the one found by the constructor is still the one restored.
+	/// Writes another value; what is restored stays the same.
 	void set(const std::string &value);
 
-	/// The value found by the constructor.
+	/// The value that the first of the guards found.
 	[[nodiscard]] const std::string &original() const noexcept
 	{
 		return original_;
@@ -63,8 +65,8 @@ class SettingGuard
 
     private:
 	std::string path_;
+	std::string value_;
 	std::string original_;
-	int slot_ = -1;
 };
 
 /// The current value in a settings file's text: the word in brackets where there is one, otherwise

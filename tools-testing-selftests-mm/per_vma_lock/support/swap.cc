@@ -60,11 +60,13 @@ ZramSwap::ZramSwap()
 		throw Skip("no unused zram device for swap");
 	device_ = "/dev/" + name;
 	reset_ = "/sys/block/" + name + "/reset";
+	reset_slot_ = SettingJournal::note_write(reset_, "1");
 	if (const int error =
 		    write_text("/sys/block/" + name + "/disksize", std::to_string(swap_bytes));
-	    error != 0)
+	    error != 0) {
+		SettingJournal::forget(reset_slot_); // another process has taken it
 		throw Skip("cannot set the size of " + device_ + ": " + std::strerror(error));
-	reset_slot_ = SettingJournal::note_write(reset_, "1");
+	}
 	write_header(device_);
 	swapoff_slot_ = SettingJournal::note_swapoff(device_);
 	if (::swapon(device_.c_str(), 0) != 0)
