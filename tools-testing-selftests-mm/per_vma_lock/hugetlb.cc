@@ -19,6 +19,7 @@
 #include "support/memory.h"
 #include "support/signals.h"
 #include "support/story.h"
+#include "support/uapi.h"
 
 namespace pvl
 {
@@ -71,10 +72,26 @@ Mapping map_pages(std::size_t pages, int flags, int fd = -1)
 
 constexpr std::size_t pages_used = 4;
 
+/// Reserves every huge page that is left. Throws Skip where these are so many that the machine may
+/// need them.
+Mapping take_rest()
+{
+	constexpr std::uint64_t most = 64;
+	const std::uint64_t rest = unreserved_huge_pages();
+
+	if (rest > most)
+		throw Skip(std::to_string(rest) + " free huge pages are too many to take them all");
+	return rest != 0 ? map_pages(rest, MAP_PRIVATE | MAP_ANONYMOUS) : Mapping();
+}
+
 class Reservation : public testing::Test
 {
     protected:
-	Reservation() : grown_(free_huge_pages(2 * pages_used)), before_()
+	Reservation()
+		: grown_(free_huge_pages(2 * pages_used)),
+		  no_surplus_(
+			  setting_among(huge_page_setting("nr_overcommit_hugepages"), {"0"}, "0")),
+		  before_()
 	{
 	}
 
@@ -84,6 +101,7 @@ class Reservation : public testing::Test
 	}
 
 	std::unique_ptr<SettingGuard> grown_;
+	std::unique_ptr<SettingGuard> no_surplus_; ///< the pool has no more than its own pages
 	Pool before_;
 };
 
@@ -140,11 +158,9 @@ TEST_F(Reservation, NeverEndsInSigbusWhenThePoolIsExactlyLargeEnough)
 {
 	// Take every page but the ones that the mapping reserves.
 	const Mapping map = map_pages(pages_used, MAP_PRIVATE | MAP_ANONYMOUS);
-	const Pool now;
-	const std::uint64_t rest = now.free - now.reserved;
-	const Mapping others = rest != 0 ? map_pages(rest, MAP_PRIVATE | MAP_ANONYMOUS) : Mapping();
-	for (std::size_t i = 0; i < rest; i++)
-		store(page(others, i), written);
+	const Mapping others = take_rest();
+	for (std::size_t at = 0; at < others.size(); at += huge_page_bytes())
+		store(others.at(at), written);
 	ASSERT_EQ(Pool().free, Pool().reserved);
 
 	for (std::size_t i = 0; i < pages_used; i++) {
@@ -157,9 +173,7 @@ TEST_F(Reservation, NeverEndsInSigbusWhenThePoolIsExactlyLargeEnough)
 TEST_F(Reservation, MissingEndsInSigbusForWriterAndReader)
 {
 	const Mapping map = map_pages(pages_used, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
-	const Pool now;
-	const std::uint64_t rest = now.free - now.reserved;
-	const Mapping others = rest != 0 ? map_pages(rest, MAP_PRIVATE | MAP_ANONYMOUS) : Mapping();
+	const Mapping others = take_rest();
 	std::uint8_t *target = page(map, 0);
 
 	const auto read = signal_of([=] { load(target); });
@@ -239,6 +253,37 @@ TEST(HugetlbHole, BesideACachedPageIsReadWithOneFault)
 	EXPECT_EQ(seen.page_faults, 1U);
 	EXPECT_EQ(*memory.unit_at(0), 0);
 }
+
+enum class Access { read, write };
+
+class GiganticPage : public testing::TestWithParam<Access>
+{
+};
+
+TEST_P(GiganticPage, KeepsVmaLockAtFirstAccess)
+{
+	constexpr std::size_t bytes = std::size_t{1} << 30;
+	const bool writes = GetParam() == Access::write;
+	const auto grown = free_huge_pages(1, bytes);
+	MapRequest request;
+	request.bytes = request.alignment = bytes;
+	request.flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | uapi::map_huge_1gb;
+	const Mapping map(request);
+
+	LockCounter counter;
+	const LockEvents seen = counter.measure(
+		[&] { writes ? store(map.data(), written) : void(load(map.data())); });
+	EXPECT_EQ(seen.page_faults, 1U);
+	EXPECT_EQ(*map.data(), writes ? written : 0);
+	EXPECT_EQ(*map.at(bytes - 1), 0);
+	expect_cost(writes ? "hugetlb/first_write/1g" : "hugetlb/first_read/1g",
+		    ExpectedCost::both(one_trylock), seen);
+}
+
+INSTANTIATE_TEST_SUITE_P(Hugetlb, GiganticPage, testing::Values(Access::read, Access::write),
+			 [](const testing::TestParamInfo<Access> &info) {
+				 return info.param == Access::read ? "read" : "write";
+			 });
 
 std::vector<Story> stories()
 {

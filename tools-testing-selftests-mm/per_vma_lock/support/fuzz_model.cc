@@ -52,8 +52,14 @@ constexpr std::array<const char *, action_count> action_names{
 
 // Kinds of memory whose content after MADV_DONTNEED is known, and that need no file system.
 constexpr std::array backings{
-	Backing::anon,	      Backing::anon, Backing::memfd_private,   Backing::memfd_shared,
-	Backing::shared_anon, Backing::thp,  Backing::hugetlb_private,
+	Backing::anon,
+	Backing::anon,
+	Backing::memfd_private,
+	Backing::memfd_shared,
+	Backing::shared_anon,
+	Backing::thp,
+	Backing::hugetlb_private,
+	Backing::hugetlb_memfd_shared,
 };
 
 std::uint32_t number(std::string_view text, const std::string &whole)

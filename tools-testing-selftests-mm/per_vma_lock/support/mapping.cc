@@ -54,6 +54,8 @@ Mapping::Mapping(const MapRequest &request)
 	if (mapped == MAP_FAILED) {
 		const int error = errno;
 		reset();
+		if (error == ENOMEM && (request.flags & MAP_HUGETLB) != 0)
+			throw Skip("not enough free huge pages");
 		errno = error;
 		throw_errno("mmap");
 	}

@@ -38,7 +38,8 @@ class Mapping
     public:
 	Mapping() = default;
 
-	/// Maps as asked; throws std::system_error with mmap's errno.
+	/// Maps as asked; throws std::system_error with mmap's errno, or Skip when there are not
+	/// enough huge pages for MAP_HUGETLB.
 	explicit Mapping(const MapRequest &request);
 
 	Mapping(Mapping &&other) noexcept;

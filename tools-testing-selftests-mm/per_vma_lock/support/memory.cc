@@ -23,6 +23,7 @@ namespace
 
 constexpr const char *thp_dir = "/sys/kernel/mm/transparent_hugepage/";
 constexpr std::size_t mthp_bytes = std::size_t{64} << 10;
+constexpr std::size_t kib = 1024;
 constexpr std::size_t pattern_period = 251; // prime: no two units have the same bytes
 
 struct Traits {
@@ -64,15 +65,6 @@ bool is_thp(Backing backing)
 {
 	return backing == Backing::thp || backing == Backing::shmem_thp_private ||
 	       backing == Backing::shmem_thp_shared;
-}
-
-std::size_t unit_bytes(Backing backing)
-{
-	if (is_hugetlb(backing))
-		return huge_page_bytes();
-	if (is_thp(backing))
-		return pmd_bytes();
-	return backing == Backing::mthp ? mthp_bytes : page_bytes();
 }
 
 Fd new_file(const std::filesystem::path &dir, const char *needed)
@@ -129,6 +121,15 @@ bool has_file_content(Backing backing)
 	return traits_of(backing).file_content;
 }
 
+std::size_t unit_bytes(Backing backing)
+{
+	if (is_hugetlb(backing))
+		return huge_page_bytes();
+	if (is_thp(backing))
+		return pmd_bytes();
+	return backing == Backing::mthp ? mthp_bytes : page_bytes();
+}
+
 std::size_t default_units(Backing backing)
 {
 	return unit_bytes(backing) > mthp_bytes ? 2 : 4;
@@ -144,7 +145,7 @@ Memory::Memory(Backing backing, int prot, std::size_t units)
 	if (backing == Backing::thp)
 		keep(setting_among(thp + "enabled", {"always", "madvise"}, "madvise"));
 	if (backing == Backing::mthp)
-		keep(std::make_unique<SettingGuard>(thp + "hugepages-64kB/enabled", "madvise"));
+		keep(std::make_unique<SettingGuard>(thp_setting(unit_, "enabled"), "madvise"));
 	if (backing == Backing::shmem_thp_private || backing == Backing::shmem_thp_shared)
 		keep(std::make_unique<SettingGuard>(thp + "shmem_enabled", "always"));
 
@@ -226,12 +227,13 @@ void Memory::fill_file()
 
 	const auto content = shadow();
 	if (is_hugetlb(backing_)) { // hugetlbfs has no write(2)
-		void *map =
-			::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
-		if (map == MAP_FAILED)
-			throw_errno("mmap: filling a hugetlb file");
-		std::memcpy(map, content.data(), bytes_);
-		::munmap(map, bytes_);
+		MapRequest request;
+		request.bytes = bytes_;
+		request.flags = MAP_SHARED | MAP_HUGETLB;
+		request.fd = fd_.get();
+		request.alignment = unit_;
+		const Mapping map(request);
+		std::memcpy(map.data(), content.data(), bytes_);
 		return;
 	}
 	std::size_t done = 0;
@@ -320,21 +322,39 @@ std::uint64_t meminfo(const std::string &key)
 
 std::size_t huge_page_bytes()
 {
-	constexpr std::size_t kib = 1024;
 	return meminfo("Hugepagesize") * kib;
 }
 
-std::unique_ptr<SettingGuard> free_huge_pages(std::size_t pages)
+std::string thp_setting(std::size_t bytes, const std::string &name)
 {
-	const auto available = [] { return meminfo("HugePages_Free") - meminfo("HugePages_Rsvd"); };
+	return thp_dir + ("hugepages-" + std::to_string(bytes / kib) + "kB/") + name;
+}
 
-	if (available() >= pages)
+std::string huge_page_setting(const std::string &name, std::size_t page_bytes)
+{
+	return "/sys/kernel/mm/hugepages/hugepages-" + std::to_string(page_bytes / kib) + "kB/" +
+	       name;
+}
+
+std::uint64_t unreserved_huge_pages(std::size_t page_bytes)
+{
+	const auto count = [=](const char *name) -> std::uint64_t {
+		return std::stoull(first_line(huge_page_setting(name, page_bytes)));
+	};
+	const std::uint64_t reserved = count("resv_hugepages");
+	return std::max(count("free_hugepages"), reserved) - reserved;
+}
+
+std::unique_ptr<SettingGuard> free_huge_pages(std::size_t pages, std::size_t page_bytes)
+{
+	if (unreserved_huge_pages(page_bytes) >= pages)
 		return nullptr;
-	const std::uint64_t wanted = meminfo("HugePages_Total") + pages;
-	auto guard =
-		std::make_unique<SettingGuard>("/proc/sys/vm/nr_hugepages", std::to_string(wanted));
-	if (available() < pages)
-		throw Skip("no " + std::to_string(pages) + " free huge pages");
+	const std::string path = huge_page_setting("nr_hugepages", page_bytes);
+	const std::uint64_t wanted = std::stoull(first_line(path)) + pages;
+	auto guard = std::make_unique<SettingGuard>(path, std::to_string(wanted));
+	if (unreserved_huge_pages(page_bytes) < pages)
+		throw Skip("no " + std::to_string(pages) + " free huge pages of " +
+			   std::to_string(page_bytes / kib) + " KiB");
 	return guard;
 }
 

@@ -51,11 +51,15 @@ bool is_hugetlb(Backing backing);
 /// Starts with the content of a file: see initial_byte(). The others start with zeroes.
 bool has_file_content(Backing backing);
 
+/// Bytes of a unit: what one fault maps, a base page or a huge one. Throws Skip like
+/// huge_page_bytes().
+std::size_t unit_bytes(Backing backing);
+
 /// How many units a Memory has unless asked for another number: 2 huge ones, 4 base pages.
 std::size_t default_units(Backing backing);
 
-/// Fresh memory of one kind that nothing has touched through its mapping: a number of units, a unit
-/// being what one fault maps (a base page, a huge page).
+/// Fresh memory of one kind that nothing has touched through its mapping: a number of units, see
+/// unit_bytes().
 ///
 /// Throws Skip when the machine lacks what it takes. Kernel settings that it needs are changed for
 /// its lifetime.
@@ -130,12 +134,23 @@ std::unique_ptr<SettingGuard> setting_among(const std::string &path,
 					    const std::vector<std::string> &good,
 					    const std::string &value);
 
-/// Makes sure that at least @p pages huge pages of the default size are free and unreserved,
-/// growing the pool if this user may. Throws Skip when there are not enough.
-std::unique_ptr<SettingGuard> free_huge_pages(std::size_t pages);
-
 /// Bytes of a default-size hugetlb page, from /proc/meminfo. Throws Skip when there are none.
 std::size_t huge_page_bytes();
+
+/// Path of a file, e.g. "nr_hugepages", of the pool of huge pages of @p page_bytes.
+std::string huge_page_setting(const std::string &name, std::size_t page_bytes = huge_page_bytes());
+
+/// How many huge pages of @p page_bytes are free and not reserved. Throws Skip when the kernel has
+/// none of that size.
+std::uint64_t unreserved_huge_pages(std::size_t page_bytes = huge_page_bytes());
+
+/// Path of a file, e.g. "enabled", about transparent huge pages of @p bytes.
+std::string thp_setting(std::size_t bytes, const std::string &name);
+
+/// Makes sure that at least @p pages huge pages of @p page_bytes are free and unreserved, growing
+/// the pool if this user may. Throws Skip when there are not enough.
+std::unique_ptr<SettingGuard> free_huge_pages(std::size_t pages,
+					      std::size_t page_bytes = huge_page_bytes());
 
 /// A number from /proc/meminfo as it stands there (kB or pages), e.g. "HugePages_Rsvd". Throws Skip
 /// when the kernel does not have the line.

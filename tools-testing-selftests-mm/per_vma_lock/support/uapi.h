@@ -26,6 +26,7 @@ inline constexpr int madv_guard_install = 102;
 inline constexpr int madv_guard_remove = 103;
 
 inline constexpr int map_droppable = 0x08;
+inline constexpr int map_huge_1gb = 30 << 26;
 inline constexpr int mremap_dontunmap = 4;
 
 inline constexpr int userfault_user_mode_only = 1; // UFFD_USER_MODE_ONLY, flag of userfaultfd(2)
