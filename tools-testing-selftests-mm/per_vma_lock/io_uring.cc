@@ -10,12 +10,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "support/error.h"
+#include "support/session.h"
 #include "support/story.h"
 #include "support/uapi.h"
 
@@ -28,6 +30,18 @@ namespace
 constexpr std::uint8_t from_file = 0x42;
 constexpr unsigned queue_entries = 8;
 
+/// Throws for @p error, what io_uring's @p call returned, unless it is 0: Skip when this kernel
+/// does not have it or this user may not (RLIMIT_MEMLOCK included), else std::system_error.
+void require(int error, const char *call)
+{
+	const bool denied = error == -ENOSYS || error == -EPERM || (error == -ENOMEM && !is_root());
+	if (denied)
+		throw Skip(std::string(call) + ": " + std::strerror(-error));
+	errno = -error;
+	if (error != 0)
+		throw_errno(call);
+}
+
 /// A ring; torn down by the destructor. Throws Skip when this user or kernel cannot have one.
 class Ring
 {
@@ -35,8 +49,7 @@ class Ring
 	explicit Ring(unsigned flags = 0)
 	{
 		const int error = ::io_uring_queue_init(queue_entries, &ring_, flags);
-		if (error != 0)
-			throw Skip(std::string("io_uring_setup: ") + std::strerror(-error));
+		require(error, "io_uring_setup");
 	}
 	Ring(const Ring &) = delete;
 	Ring &operator=(const Ring &) = delete;
@@ -178,9 +191,7 @@ Story fixed_story(const std::string &name, Backing backing, const ExpectedCost &
 	story.access = [=](Memory &memory) {
 		const iovec buffer{memory.unit_at(0), memory.unit()};
 		const int error = ::io_uring_register_buffers(io->ring->get(), &buffer, 1);
-		if (error == -ENOMEM)
-			throw Skip("RLIMIT_MEMLOCK is too small for a registered buffer");
-		EXPECT_EQ(error, 0);
+		require(error, "io_uring_register");
 	};
 	story.check = [=](Memory &memory) {
 		// Fill by the pinned page, look through the page table: they must be one page.
