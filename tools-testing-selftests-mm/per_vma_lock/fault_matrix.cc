@@ -7,9 +7,12 @@
 #include <string>
 #include <tuple>
 
+#include "support/error.h"
 #include "support/event_counter.h"
 #include "support/lock_cost.h"
 #include "support/memory.h"
+#include "support/setting.h"
+#include "support/smaps.h"
 
 namespace pvl
 {
@@ -137,6 +140,39 @@ INSTANTIATE_TEST_SUITE_P(Fault, Matrix,
 					  testing::Values(State::no_anon_vma, State::anon_vma)),
 			 [](const testing::TestParamInfo<Case> &info) {
 				 return case_name(info.param, "_");
+			 });
+
+class LargeFolio : public testing::TestWithParam<Backing>
+{
+};
+
+// What the cases above are about is there. A private write to a file's page copies a base page, so
+// that it is a read that maps the file's folio.
+TEST_P(LargeFolio, IsMappedByTheFirstFault)
+{
+	const bool shmem = GetParam() != Backing::thp && GetParam() != Backing::mthp;
+	const auto fallbacks = [=](std::size_t bytes) {
+		return first_line(thp_setting(bytes, shmem ? "stats/shmem_fallback"
+							   : "stats/anon_fault_fallback"));
+	};
+	const std::string before = fallbacks(unit_bytes(GetParam()));
+	const Memory memory(GetParam());
+
+	if (GetParam() == Backing::shmem_thp_private)
+		load(memory.unit_at(0));
+	else
+		store(memory.unit_at(0), written);
+	const bool large = is_large_folio(memory.unit_at(0), memory.unit());
+	if (!large && fallbacks(memory.unit()) != before)
+		throw Skip("memory is too fragmented for a large folio");
+	EXPECT_TRUE(large);
+}
+
+INSTANTIATE_TEST_SUITE_P(Fault, LargeFolio,
+			 testing::Values(Backing::thp, Backing::mthp, Backing::shmem_thp_private,
+					 Backing::shmem_thp_shared),
+			 [](const testing::TestParamInfo<Backing> &info) {
+				 return name_of(info.param);
 			 });
 
 } // namespace

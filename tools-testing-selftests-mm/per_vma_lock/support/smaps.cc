@@ -73,6 +73,16 @@ std::uint64_t page_flags(const void *address)
 	return entry_of("/proc/kpageflags", entry & pagemap_pfn);
 }
 
+bool is_large_folio(const std::uint8_t *address, std::size_t bytes)
+{
+	for (std::size_t at = 0; at < bytes; at += page_bytes()) {
+		const int wanted = at == 0 ? KPF_COMPOUND_HEAD : KPF_COMPOUND_TAIL;
+		if ((page_flags(address + at) >> wanted & 1) == 0)
+			return false;
+	}
+	return true;
+}
+
 bool is_huge_zero_page(const void *address)
 {
 	constexpr std::uint64_t wanted =

@@ -16,6 +16,10 @@ std::uint64_t smaps_kib(const void *address, const std::string &key);
 /// permission.
 std::uint64_t page_flags(const void *address);
 
+/// True when all of the @p bytes from @p address on are mapped from the start of one large folio.
+/// Throws Skip like page_flags().
+bool is_large_folio(const std::uint8_t *address, std::size_t bytes);
+
 /// True when the huge zero page is mapped at @p address. Throws Skip like page_flags().
 bool is_huge_zero_page(const void *address);
 
