@@ -4,12 +4,15 @@
 #include <linux/magic.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <string>
 
 #include "support/error.h"
+#include "support/options.h"
 #include "support/session.h"
 
 namespace pvl
@@ -20,20 +23,22 @@ namespace fs = std::filesystem;
 namespace
 {
 
-bool in_memory(const fs::path &dir)
+// Major 0 is for file systems without a block device: in memory, on the network, on top of others.
+// Btrfs has such numbers too.
+bool on_disk(const fs::path &dir)
 {
-	struct statfs about {
+	struct stat about {
 	};
-	if (::statfs(dir.c_str(), &about) != 0)
-		return true;
-	const auto type = static_cast<unsigned long>(about.f_type);
-	return type == TMPFS_MAGIC || type == RAMFS_MAGIC || type == HUGETLBFS_MAGIC;
+	struct statfs system {
+	};
+	return ::stat(dir.c_str(), &about) == 0 && ::statfs(dir.c_str(), &system) == 0 &&
+	       (major(about.st_dev) != 0 || system.f_type == BTRFS_SUPER_MAGIC);
 }
 
 fs::path disk_dir()
 {
 	for (const char *candidate : {"/mnt", "/var/tmp", "/tmp", "."})
-		if (::access(candidate, W_OK) == 0 && !in_memory(candidate))
+		if (::access(candidate, W_OK) == 0 && on_disk(candidate))
 			return candidate;
 	return {};
 }
@@ -53,6 +58,9 @@ Scratch::Scratch()
 
 	if (run.disk_dir.empty())
 		run.disk_dir = disk_dir();
+	else if (!on_disk(run.disk_dir))
+		throw UsageError("--disk=" + run.disk_dir.string() +
+				 ": not on a file system with a disk behind it");
 	if (!is_root() || ::unshare(CLONE_NEWNS) != 0)
 		return;
 	// Nothing mounted from here on is seen outside.

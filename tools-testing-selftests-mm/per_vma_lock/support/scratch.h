@@ -14,7 +14,8 @@ namespace pvl
 class Scratch
 {
     public:
-	/// Sets the session's directories. Throws std::system_error when no directory can be made.
+	/// Sets the session's directories. Throws std::system_error when no directory can be made,
+	/// UsageError when --disk names none that will do.
 	Scratch();
 	Scratch(const Scratch &) = delete;
 	Scratch &operator=(const Scratch &) = delete;
