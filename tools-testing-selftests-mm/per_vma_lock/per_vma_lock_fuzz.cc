@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <sys/wait.h>
+
 #include <exception>
 #include <iostream>
 #include <limits>
@@ -9,6 +11,7 @@
 #include "support/options.h"
 #include "support/runner.h"
 #include "support/setting.h"
+#include "support/supervise.h"
 
 namespace
 {
@@ -24,8 +27,9 @@ with a model of what has to be in them.
   --replay=OPS     carry out these operations instead: what a failing run printed
   --help           print this
 
-A failure prints the seed and the shortest list of operations found that still fails, as a command
-to run. Where the failure needs the other threads too, only the seed is printed.
+The first line printed is the command that repeats the run, also when the kernel crashes. A failure
+prints the shortest list of operations found that still fails, as a command to run, unless it needs
+the other threads too, or crashes or is stopped. Settings that were changed are put back in any case.
 
 Exit status: 0 nothing was wrong, 1 something was, 2 usage.
 )";
@@ -36,7 +40,7 @@ constexpr std::uint64_t most_threads = 256;
 
 struct Options {
 	pvl::FuzzPlan plan;
-	std::string replay;
+	std::vector<pvl::Operation> replay;
 };
 
 Options parse(const std::vector<std::string> &arguments)
@@ -60,36 +64,77 @@ Options parse(const std::vector<std::string> &arguments)
 			options.plan.threads = static_cast<unsigned>(
 				pvl::parse_number(name, value, 1, most_threads));
 		else if (name == "--replay")
-			options.replay = value;
+			options.replay = pvl::parse_operations(value);
 		else
 			throw pvl::UsageError("unknown option '" + argument + "': try --help");
 	}
 	return options;
 }
 
-int replay(const std::string &text)
+int run_replay(const std::vector<pvl::Operation> &operations)
 {
-	const auto wrong = pvl::replay(pvl::parse_operations(text));
+	const auto wrong = pvl::replay(operations);
 	if (!wrong)
 		return pvl::ksft_pass;
 	std::cout << "wrong: " << *wrong << '\n';
 	return pvl::ksft_fail;
 }
 
-void explain(const pvl::FuzzPlan &plan, const pvl::FuzzFailure &failure)
+void explain(const pvl::FuzzFailure &failure)
 {
 	std::cout << "wrong: " << failure.what << "\nthread " << failure.thread << ", operation "
-		  << failure.operations.size() << ", --seed=" << plan.seed
-		  << " --threads=" << plan.threads << std::endl;
+		  << failure.operations.size() << std::endl;
 	const auto fails = [](const std::vector<pvl::Operation> &operations) {
 		return pvl::replay(operations).has_value();
 	};
 	if (!fails(failure.operations)) {
-		std::cout << "not reproduced by this thread alone: run the seed again\n";
+		std::cout << "not reproduced by this thread alone: run the same again\n";
 		return;
 	}
 	std::cout << "replay: per_vma_lock_fuzz --replay="
 		  << pvl::to_text(pvl::minimal(failure.operations, fails)) << '\n';
+}
+
+int run_fuzz(const pvl::FuzzPlan &plan)
+{
+	const pvl::FuzzOutcome outcome = pvl::fuzz(plan);
+	std::cout << "seed " << plan.seed << ": " << outcome.operations << " operations by "
+		  << plan.threads << " threads\n";
+	if (!outcome.failure)
+		return pvl::ksft_pass;
+	explain(*outcome.failure);
+	return pvl::ksft_fail;
+}
+
+std::string command(const Options &options)
+{
+	std::string text = "per_vma_lock_fuzz ";
+	if (!options.replay.empty())
+		return text + "--replay=" + pvl::to_text(options.replay);
+	const auto seconds =
+		std::chrono::duration_cast<std::chrono::seconds>(options.plan.duration);
+	return text + "--seed=" + std::to_string(options.plan.seed) +
+	       " --seconds=" + std::to_string(seconds.count()) +
+	       " --threads=" + std::to_string(options.plan.threads);
+}
+
+int supervised(const Options &options)
+{
+	const std::string again = command(options);
+	std::cout << "run: " << again << std::endl;
+	pvl::SettingJournal::create();
+	pvl::install_stop_signals();
+	const pvl::Ending ending = pvl::supervise([&] {
+		return options.replay.empty() ? run_fuzz(options.plan) : run_replay(options.replay);
+	});
+	if (ending.how == pvl::Ending::How::by_itself && WIFEXITED(ending.status))
+		return WEXITSTATUS(ending.status);
+	if (ending.how == pvl::Ending::How::stopped)
+		std::cout << "stopped: signal " << pvl::stop_signal();
+	else
+		std::cout << pvl::crash_text(ending.status);
+	std::cout << "\nto repeat: " << again << '\n';
+	return pvl::ksft_fail;
 }
 
 } // namespace
@@ -104,16 +149,7 @@ int main(int argc, char **argv)
 		}
 	}
 	try {
-		const Options options = parse(arguments);
-		pvl::SettingJournal::create();
-		if (!options.replay.empty())
-			return replay(options.replay);
-		const pvl::FuzzOutcome outcome = pvl::fuzz(options.plan);
-		std::cout << "seed " << options.plan.seed << ": " << outcome.operations
-			  << " operations by " << options.plan.threads << " threads\n";
-		if (!outcome.failure)
-			return pvl::ksft_pass;
-		explain(options.plan, *outcome.failure);
+		return supervised(parse(arguments));
 	} catch (const pvl::UsageError &error) {
 		std::cerr << "per_vma_lock_fuzz: " << error.what() << '\n';
 		return exit_usage;
@@ -122,6 +158,6 @@ int main(int argc, char **argv)
 		return exit_usage;
 	} catch (const std::exception &error) {
 		std::cerr << "per_vma_lock_fuzz: " << error.what() << '\n';
+		return pvl::ksft_fail;
 	}
-	return pvl::ksft_fail;
 }

@@ -17,10 +17,12 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "support/child.h"
 #include "support/error.h"
 #include "support/fd.h"
 #include "support/fuzz_model.h"
@@ -185,6 +187,35 @@ TEST(SettingCheck, IsRestoredByTheGuard)
 	EXPECT_EQ(SettingJournal::restore(), 0) << "the guard left something behind";
 }
 
+TEST(SettingCheck, OverlappingGuardsRestoreWhatTheFirstFound)
+{
+	SettingJournal::create();
+	const TextFile file("before\n");
+	auto first = std::make_unique<SettingGuard>(file.path(), "first.");
+	auto second = std::make_unique<SettingGuard>(file.path(), "second");
+	auto third = std::make_unique<SettingGuard>(file.path(), "third.");
+	EXPECT_EQ(third->original(), "before");
+	third.reset();
+	EXPECT_EQ(file.content().substr(0, 6), "second");
+	first.reset();
+	EXPECT_EQ(file.content().substr(0, 6), "second");
+	second.reset();
+	EXPECT_EQ(file.content().substr(0, 6), "before");
+	EXPECT_EQ(SettingJournal::restore(), 0) << "the guards left something behind";
+}
+
+TEST(SettingCheck, IsRestoredNewestFirst)
+{
+	SettingJournal::create();
+	const TextFile file("during\n");
+	const int first = SettingJournal::note_write(file.path(), "first.");
+	SettingJournal::note_write(file.path(), "before");
+	SettingJournal::forget(first);
+	SettingJournal::note_write(file.path(), "newest");
+	EXPECT_EQ(SettingJournal::restore(), 2);
+	EXPECT_EQ(file.content().substr(0, 6), "before");
+}
+
 TEST(SettingCheck, IsRestoredAfterACrash)
 {
 	SettingJournal::create();
@@ -298,6 +329,12 @@ TEST(LockCostCheck, DoesWithoutKprobes)
 	EXPECT_EQ(verdict({one_blocking, one_trylock}, seen), "both");
 	EXPECT_EQ(fault_line("anon/first_write", {one_blocking, one_trylock}, seen),
 		  "# fault anon/first_write mmap_lock 1 trylock - anon_vma - verdict both");
+}
+
+TEST(LockCostCheck, IsNotJudgedInFullWithoutKprobes)
+{
+	EXPECT_THROW(expect_cost("check", ExpectedCost::both(vma_lock_only), LockEvents()), Skip);
+	EXPECT_NO_THROW(expect_cost("check", ExpectedCost::both(vma_lock_only), events(0, 0, 0)));
 }
 
 TEST(KtapCheck, WritesResultLines)
@@ -439,6 +476,20 @@ TEST(Victim, Lacks)
 	throw Skip("something");
 }
 
+TEST(Victim, FailsThenLacks)
+{
+	EXPECT_EQ(1, 2);
+	throw Skip("something");
+}
+
+TEST(Victim, ChildFailsThenLacks)
+{
+	EXPECT_TRUE(passes_in_child([] {
+		EXPECT_EQ(1, 2);
+		throw Skip("something");
+	}));
+}
+
 /// The file whose content a victim changes.
 std::string victim_path()
 {
@@ -483,16 +534,18 @@ TEST(RunnerCheck, ReportsEveryEndOfATestAndRestoresSettings)
 	EXPECT_TRUE(WIFEXITED(status));
 	EXPECT_EQ(WEXITSTATUS(status), ksft_fail);
 	for (const char *line : {
-		     "KTAP version 1\n1..8\n",
+		     "KTAP version 1\n1..10\n",
 		     "ok 1 Victim.Passes\n",
 		     "said so\nnot ok 2 Victim.Fails\n",
 		     "ok 3 Victim.Skips # SKIP by GoogleTest\n",
 		     "ok 4 Victim.Lacks # SKIP something\n",
-		     "not ok 5 Victim.Throws # thrown\n",
-		     "not ok 6 Victim.Crashes # crashed: signal 11 (Segmentation fault)\n",
-		     "not ok 7 Victim.Exits # ended early with exit status 0\n",
-		     "not ok 8 Victim.Hangs # timed out after 1 s\n",
-		     "# Totals: pass:1 fail:5 xfail:0 xpass:0 skip:2 error:0\n",
+		     "not ok 5 Victim.FailsThenLacks # something\n",
+		     "not ok 6 Victim.ChildFailsThenLacks\n",
+		     "not ok 7 Victim.Throws # thrown\n",
+		     "not ok 8 Victim.Crashes # crashed: signal 11 (Segmentation fault)\n",
+		     "not ok 9 Victim.Exits # ended early with exit status 0\n",
+		     "not ok 10 Victim.Hangs # timed out after 1 s\n",
+		     "# Totals: pass:1 fail:7 xfail:0 xpass:0 skip:2 error:0\n",
 	     })
 		EXPECT_NE(output.find(line), std::string::npos) << line << "is not in\n" << output;
 	EXPECT_EQ(setting.content().substr(0, 6), "before");

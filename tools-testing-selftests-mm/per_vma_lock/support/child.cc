@@ -33,6 +33,8 @@ int status_of(const std::function<void()> &body, const Fd &reasons)
 		body();
 		return testing::Test::HasFailure() ? failed : passed;
 	} catch (const Skip &skip) {
+		if (testing::Test::HasFailure())
+			return failed;
 		const std::string reason = skip.what();
 		const bool told = ::write(reasons.get(), reason.data(), reason.size()) > 0;
 		return told ? skipped : failed;

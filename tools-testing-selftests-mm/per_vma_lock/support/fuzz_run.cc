@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "support/error.h"
+#include "support/setting.h"
 
 namespace pvl
 {
@@ -100,6 +101,7 @@ std::optional<std::string> replay(const std::vector<Operation> &operations)
 	int status = 0;
 	while (::waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
+	SettingJournal::restore();
 	if (status == 0)
 		return std::nullopt;
 	return wrong.empty() ? "the process crashed" : wrong;

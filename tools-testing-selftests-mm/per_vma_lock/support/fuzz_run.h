@@ -38,7 +38,8 @@ struct FuzzOutcome {
 FuzzOutcome fuzz(const FuzzPlan &plan);
 
 /// Carries @p operations out in a fresh world in a forked child. Returns what was wrong (a crash
-/// counts), or nothing.
+/// counts), or nothing. Restores every setting in the SettingJournal, so the caller must hold none
+/// changed.
 std::optional<std::string> replay(const std::vector<Operation> &operations);
 
 } // namespace pvl

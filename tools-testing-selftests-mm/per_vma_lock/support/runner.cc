@@ -3,19 +3,11 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <chrono>
-#include <csignal>
-#include <cstring>
 #include <iostream>
 #include <random>
 #include <sstream>
@@ -26,14 +18,13 @@
 #include "support/fd.h"
 #include "support/session.h"
 #include "support/setting.h"
+#include "support/supervise.h"
 
 namespace pvl
 {
 
 namespace
 {
-
-using Clock = std::chrono::steady_clock;
 
 /// What the test process tells the supervisor, in shared memory.
 struct Report {
@@ -46,20 +37,6 @@ struct Result {
 	Outcome outcome = Outcome::fail;
 	std::string why;
 };
-
-volatile std::sig_atomic_t stop_signal = 0;
-
-void note_signal(int number)
-{
-	stop_signal = number;
-}
-
-// The supervisor is gone: put the settings back, nobody else will.
-void restore_and_exit(int /*number*/)
-{
-	SettingJournal::restore();
-	::_exit(ksft_fail);
-}
 
 std::string one_line(std::string text)
 {
@@ -85,6 +62,7 @@ class ReportingListener : public testing::EmptyTestEventListener
 			note(result.message());
 			return;
 		}
+		failed_ = true;
 		std::istringstream lines(result.message());
 		std::cout << "# "
 			  << (result.file_name() != nullptr ? result.file_name() : "(no file)")
@@ -111,16 +89,22 @@ class ReportingListener : public testing::EmptyTestEventListener
 		report_.why.at(length) = '\0';
 	}
 
+	/// Says how a test ended that was left by an exception: a test that has failed already
+	/// cannot skip any more.
+	void left_by(Outcome outcome, const std::exception &error)
+	{
+		note(error.what());
+		report_.outcome = failed_ ? Outcome::fail : outcome;
+		report_.finished = true;
+	}
+
     private:
 	Report &report_;
+	bool failed_ = false;
 };
 
-[[noreturn]] void run_in_child(const std::string &name, Report &report)
+int run_in_child(const std::string &name, Report &report)
 {
-	::prctl(PR_SET_PDEATHSIG, SIGTERM);
-	::setpgid(0, 0);
-	std::signal(SIGTERM, restore_and_exit);
-	std::signal(SIGINT, SIG_DFL);
 	prefault_process();
 
 	auto &listeners = testing::UnitTest::GetInstance()->listeners();
@@ -135,44 +119,11 @@ class ReportingListener : public testing::EmptyTestEventListener
 	try {
 		[[maybe_unused]] const int status = RUN_ALL_TESTS();
 	} catch (const Skip &skip) {
-		listener->note(skip.what());
-		report.outcome = Outcome::skip;
-		report.finished = true;
+		listener->left_by(Outcome::skip, skip);
 	} catch (const std::exception &error) {
-		listener->note(error.what());
-		report.outcome = Outcome::fail;
-		report.finished = true;
+		listener->left_by(Outcome::fail, error);
 	}
-	std::cout.flush();
-	::_exit(ksft_pass);
-}
-
-std::string crash_text(int status)
-{
-	std::ostringstream text;
-	if (WIFSIGNALED(status))
-		text << "crashed: signal " << WTERMSIG(status) << " ("
-		     << ::strsignal(WTERMSIG(status)) << ')';
-	else
-		text << "ended early with exit status " << WEXITSTATUS(status);
-	return text.str();
-}
-
-// Waits until the process behind pidfd ends; false when the time is over or a signal stops the run.
-bool ended_in_time(const Fd &pidfd, Clock::time_point deadline)
-{
-	while (stop_signal == 0) {
-		const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-			deadline - Clock::now());
-		pollfd wait{pidfd.get(), POLLIN, 0};
-		const int ready =
-			::poll(&wait, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
-		if (ready > 0)
-			return true;
-		if (ready == 0 || errno != EINTR)
-			return false;
-	}
-	return false;
+	return ksft_pass;
 }
 
 // Whatever the kernel complains of from here on belongs to this test.
@@ -187,37 +138,28 @@ void mark_kernel_log(const std::string &name)
 
 Result run_one(const std::string &name, Report &report)
 {
+	const auto limit = session().test_timeout;
+	Ending ending;
+
 	report = Report{};
 	mark_kernel_log(name);
-	std::cout.flush();
-	const pid_t pid = ::fork();
-	if (pid < 0)
-		return {Outcome::fail, std::string("fork: ") + std::strerror(errno)};
-	if (pid == 0)
-		run_in_child(name, report);
-	::setpgid(pid, pid);
-
-	const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-	const auto limit = session().test_timeout;
-	const bool ended = pidfd && ended_in_time(pidfd, Clock::now() + limit);
-	::kill(-pid, SIGKILL); // whatever the test left running, or the test itself
-	int status = 0;
-	while (::waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	const int restored = SettingJournal::restore();
-
-	const std::string why = report.why.data();
-	if (!pidfd)
-		return {Outcome::skip, "no pidfd_open(2) on this kernel"};
-	if (!ended && stop_signal != 0)
+	try {
+		ending = supervise([&] { return run_in_child(name, report); }, limit);
+	} catch (const Skip &skip) {
+		return {Outcome::skip, skip.what()};
+	} catch (const std::system_error &error) {
+		return {Outcome::fail, error.what()};
+	}
+	if (ending.how == Ending::How::stopped)
 		return {Outcome::fail, "interrupted"};
-	if (!ended)
+	if (ending.how == Ending::How::too_late)
 		return {Outcome::fail, "timed out after " + std::to_string(limit.count()) + " s"};
 	if (!report.finished)
-		return {Outcome::fail, crash_text(status)};
-	if (restored != 0 && report.outcome == Outcome::pass)
-		return {Outcome::fail, "left " + std::to_string(restored) + " settings changed"};
-	return {report.outcome, why};
+		return {Outcome::fail, crash_text(ending.status)};
+	if (ending.restored != 0 && report.outcome == Outcome::pass)
+		return {Outcome::fail,
+			"left " + std::to_string(ending.restored) + " settings changed"};
+	return {report.outcome, report.why.data()};
 }
 
 std::vector<std::string> selected_tests()
@@ -253,15 +195,6 @@ std::vector<std::string> selected_tests()
 		std::shuffle(names.begin(), names.end(), std::mt19937(seed));
 	}
 	return names;
-}
-
-void install_stop_signals()
-{
-	struct sigaction action {
-	};
-	action.sa_handler = note_signal; // no SA_RESTART: poll() has to return
-	for (const int number : {SIGINT, SIGTERM, SIGHUP})
-		::sigaction(number, &action, nullptr);
 }
 
 } // namespace
@@ -307,8 +240,8 @@ int run_tests()
 			count.at(static_cast<std::size_t>(result.outcome))++;
 			std::cout << ktap_line(++number, name, result.outcome, result.why)
 				  << std::endl;
-			if (stop_signal != 0) {
-				std::cout << "Bail out! signal " << stop_signal << std::endl;
+			if (stop_signal() != 0) {
+				std::cout << "Bail out! signal " << stop_signal() << std::endl;
 				return ksft_fail;
 			}
 		}
