@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cerrno>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -28,6 +31,25 @@ template <typename T> T checked(T result, const char *what)
 {
 	if (result == static_cast<T>(-1))
 		throw_errno(what);
+	return result;
+}
+
+/// Like checked(), but throws Skip where errno means that this kernel does not have, or this user
+/// may not have, what @p what names.
+template <typename T> T supported(T result, const std::string &what)
+{
+	if (result != static_cast<T>(-1))
+		return result;
+	if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM ||
+	    errno == EACCES)
+		throw Skip(what + ": " + std::strerror(errno));
+	throw_errno(what);
+}
+
+/// The same for mmap(2) and mremap(2).
+inline void *supported(void *result, const std::string &what)
+{
+	supported(result == MAP_FAILED ? -1 : 0, what);
 	return result;
 }
 

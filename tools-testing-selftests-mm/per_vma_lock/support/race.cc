@@ -21,6 +21,31 @@ namespace
 
 constexpr std::uint64_t race_ms = 400;
 
+/// Sets a flag at the first failure of any thread while it lives.
+class FailureFlag : public testing::EmptyTestEventListener
+{
+    public:
+	explicit FailureFlag(std::atomic<bool> &flag) : flag_(flag)
+	{
+		testing::UnitTest::GetInstance()->listeners().Append(this);
+	}
+	FailureFlag(const FailureFlag &) = delete;
+	FailureFlag &operator=(const FailureFlag &) = delete;
+	~FailureFlag() override
+	{
+		testing::UnitTest::GetInstance()->listeners().Release(this);
+	}
+
+	void OnTestPartResult(const testing::TestPartResult &result) override
+	{
+		if (result.failed())
+			flag_ = true;
+	}
+
+    private:
+	std::atomic<bool> &flag_;
+};
+
 } // namespace
 
 void Race::add(Step step)
@@ -45,6 +70,7 @@ void Race::run_until(const std::function<bool(std::uint64_t)> &enough)
 	std::cout << "# race: --seed=" << session().seed << std::endl;
 	std::barrier start(static_cast<std::ptrdiff_t>(steps_.size()));
 	std::atomic<bool> stop{false};
+	const FailureFlag stop_at_failure(stop);
 	std::vector<std::exception_ptr> thrown(steps_.size());
 	{
 		std::vector<std::jthread> threads;

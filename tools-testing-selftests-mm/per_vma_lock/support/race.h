@@ -13,8 +13,8 @@ namespace pvl
 /// Steps that threads repeat beside each other for a bounded time.
 ///
 /// The time is 400 ms, scaled by --scale. The seed is printed; each thread's choices depend on the
-/// seed and on the thread's number alone. GoogleTest expectations may be used in the steps; an
-/// exception ends the race and fails the test.
+/// seed and on the thread's number alone. GoogleTest expectations may be used in the steps; the
+/// first failure ends the race, as does an exception, which is thrown again.
 class Race
 {
     public:
@@ -29,9 +29,11 @@ class Race
 	/// Like run(), but every thread calls its step exactly @p times times.
 	void run_times(std::uint64_t times);
 
-    private:
+	/// Like run(), but every thread goes on until @p enough, which is told how many steps the
+	/// thread has done and may be called by all threads at once.
 	void run_until(const std::function<bool(std::uint64_t)> &enough);
 
+    private:
 	std::vector<Step> steps_;
 };
 

@@ -7,8 +7,14 @@
 
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
+#include <cstddef>
 #include <cstdint>
+
+#include "support/fd.h"
 
 namespace pvl::uapi
 {
@@ -24,6 +30,8 @@ inline constexpr int madv_populate_write = 23;
 inline constexpr int madv_collapse = 25;
 inline constexpr int madv_guard_install = 102;
 inline constexpr int madv_guard_remove = 103;
+
+inline constexpr int bus_mceerr_ar = 4; // BUS_MCEERR_AR: hidden by glibc in strict modes
 
 inline constexpr int map_droppable = 0x08;
 inline constexpr int map_huge_1gb = 30 << 26;
@@ -53,5 +61,14 @@ inline constexpr unsigned long uffdio_poison = _IOWR(UFFDIO, 0x08, UffdioPoison)
 
 inline constexpr std::uint64_t uffd_feature_poison = 1ULL << 14;
 inline constexpr std::uint64_t uffd_feature_move = 1ULL << 16;
+
+/// process_madvise(2) of this process, by a pidfd. Returns what the system call returns: the number
+/// of bytes advised, or -1 and errno.
+inline long process_madvise_self(void *start, std::size_t bytes, int advice) noexcept
+{
+	const Fd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+	const iovec part{start, bytes};
+	return ::syscall(SYS_process_madvise, self.get(), &part, 1, advice, 0);
+}
 
 } // namespace pvl::uapi
