@@ -4,16 +4,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "support/error.h"
-#include "support/fd.h"
 #include "support/signals.h"
 #include "support/story.h"
 #include "support/uapi.h"
@@ -25,10 +20,22 @@ namespace
 {
 
 // Kernels older than 6.13 have no guard regions, older than 6.15 none in file mappings.
-void guard(Memory &memory, std::size_t unit, int advice)
+void install_guard(Memory &memory)
 {
-	if (::madvise(memory.unit_at(unit), memory.unit(), advice) != 0)
-		throw Skip("this kernel has no guard regions for " + name_of(memory.backing()));
+	supported(::madvise(memory.unit_at(1), memory.unit(), uapi::madv_guard_install),
+		  "guard region in " + name_of(memory.backing()));
+}
+
+void remove_guard(Memory &memory)
+{
+	checked(::madvise(memory.unit_at(1), memory.unit(), uapi::madv_guard_remove),
+		"MADV_GUARD_REMOVE");
+}
+
+void expect_guard(Memory &memory)
+{
+	std::uint8_t *target = memory.unit_at(1);
+	EXPECT_TRUE(signal_of([=] { load(target); })) << "no guard region";
 }
 
 Story install(const std::string &name, Backing backing, const ExpectedCost &cost,
@@ -39,9 +46,10 @@ Story install(const std::string &name, Backing backing, const ExpectedCost &cost
 	story.backing = backing;
 	story.cost = cost;
 	story.before = before;
-	story.access = [](Memory &memory) { guard(memory, 1, uapi::madv_guard_install); };
+	story.access = install_guard;
 	story.check = [](Memory &memory) {
-		guard(memory, 1, uapi::madv_guard_remove);
+		expect_guard(memory);
+		remove_guard(memory);
 		EXPECT_EQ(load(memory.unit_at(1)), memory.initial_byte(memory.unit()));
 		EXPECT_TRUE(memory.file_is_unchanged());
 	};
@@ -50,26 +58,18 @@ Story install(const std::string &name, Backing backing, const ExpectedCost &cost
 
 Story install_by_process_madvise()
 {
-	auto self = std::make_shared<Fd>();
 	Story story;
 	story.kind = "guard/process_madvise_install/fresh_anon";
 	story.backing = Backing::anon;
 	story.cost = {one_blocking, one_trylock};
-	story.before = [=](Memory &) {
-		*self = Fd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+	story.access = [](Memory &memory) {
+		const long done = uapi::process_madvise_self(memory.unit_at(1), memory.unit(),
+							     uapi::madv_guard_install);
+		EXPECT_EQ(supported(done, "process_madvise of a guard region"),
+			  static_cast<long>(memory.unit()));
 	};
-	story.access = [=](Memory &memory) {
-		const iovec part{memory.unit_at(1), memory.unit()};
-		const long done = ::syscall(SYS_process_madvise, self->get(), &part, 1,
-					    uapi::madv_guard_install, 0);
-		if (done < 0)
-			throw Skip("process_madvise does not install guard regions here");
-		EXPECT_EQ(done, static_cast<long>(memory.unit()));
-	};
-	story.check = [](Memory &memory) {
-		std::uint8_t *target = memory.unit_at(1);
-		EXPECT_TRUE(signal_of([=] { load(target); }));
-	};
+	story.before = nothing;
+	story.check = expect_guard;
 	return story;
 }
 
@@ -79,8 +79,8 @@ Story remove_story()
 	story.kind = "guard/remove/anon";
 	story.backing = Backing::anon;
 	story.cost = ExpectedCost::both(vma_lock_only);
-	story.before = [](Memory &memory) { guard(memory, 1, uapi::madv_guard_install); };
-	story.access = [](Memory &memory) { guard(memory, 1, uapi::madv_guard_remove); };
+	story.before = install_guard;
+	story.access = remove_guard;
 	story.check = [](Memory &memory) { expect_contents(memory, {}); };
 	return story;
 }
