@@ -8,7 +8,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +16,7 @@
 #include "support/child.h"
 #include "support/error.h"
 #include "support/event_counter.h"
+#include "support/smaps.h"
 #include "support/story.h"
 #include "support/swap.h"
 #include "support/uapi.h"
@@ -39,8 +39,7 @@ void write_first_byte(Memory &memory)
 
 void advise(Memory &memory, int advice, const char *name)
 {
-	if (::madvise(memory.map().data(), memory.map().size(), advice) != 0)
-		throw Skip(std::string(name) + ": " + std::strerror(errno));
+	supported(::madvise(memory.map().data(), memory.map().size(), advice), name);
 }
 
 void first_byte_is_written(Memory &memory)
@@ -124,15 +123,13 @@ Story exec_story()
 /// Locks the memory without populating it.
 void lock_on_fault(Memory &memory)
 {
-	if (::mlock2(memory.map().data(), memory.map().size(), MLOCK_ONFAULT) != 0)
-		throw Skip(std::string("mlock2: ") + std::strerror(errno));
+	supported(::mlock2(memory.map().data(), memory.map().size(), MLOCK_ONFAULT), "mlock2");
 }
 
 std::vector<Story> locked_stories()
 {
 	const Step locked = [](Memory &memory) {
-		if (::mlock(memory.map().data(), memory.map().size()) != 0)
-			throw Skip(std::string("mlock: ") + std::strerror(errno));
+		supported(::mlock(memory.map().data(), memory.map().size()), "mlock");
 	};
 
 	return {
@@ -209,10 +206,10 @@ Story move_story(const std::string &name, Backing backing, const ExpectedCost &c
 		request.bytes = bytes;
 		request.prot = PROT_NONE;
 		moved->target = std::make_unique<Mapping>(request);
-		void *to = ::mremap(memory.map().data(), bytes, bytes,
-				    MREMAP_MAYMOVE | MREMAP_FIXED | flags, moved->target->data());
-		if (to == MAP_FAILED)
-			throw Skip(std::string("mremap: ") + std::strerror(errno));
+		void *to = supported(::mremap(memory.map().data(), bytes, bytes,
+					      MREMAP_MAYMOVE | MREMAP_FIXED | flags,
+					      moved->target->data()),
+				     "mremap");
 		moved->now = static_cast<std::uint8_t *>(to);
 	};
 	story.access = [=](Memory &memory) { store(place(memory), written); };
@@ -253,10 +250,10 @@ Story droppable_story()
 	story.kind = "vma/droppable_first_write";
 	story.cost = first_write;
 	story.before = [=](Memory &memory) {
-		void *map = ::mmap(memory.map().data(), memory.map().size(), PROT_READ | PROT_WRITE,
-				   uapi::map_droppable | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-		if (map == MAP_FAILED)
-			throw Skip("this kernel has no MAP_DROPPABLE");
+		void *map = supported(
+			::mmap(memory.map().data(), memory.map().size(), PROT_READ | PROT_WRITE,
+			       uapi::map_droppable | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+			"MAP_DROPPABLE");
 		*droppable = static_cast<std::uint8_t *>(map);
 	};
 	story.access = [=](Memory &) { store(*droppable, written); };
@@ -273,16 +270,17 @@ Story stack_story()
 	Story story;
 	story.kind = "vma/stack_grows_down";
 	story.units = 512; // the gap below a growing stack, and room to grow into
-	// The fault below the VMA finds none, takes the mmap_lock and upgrades it to grow the VMA.
-	story.cost = ExpectedCost::both({{1, 2}, {1, 2}, {1, 2}});
+	// The fault below the VMA finds none, takes the mmap_lock for reading and, to grow the
+	// VMA, gives it up and takes it for writing.
+	story.cost = ExpectedCost::both({2, 1, 1});
 	story.before = [=](Memory &memory) {
 		const std::size_t bytes = memory.map().size();
 		checked(::munmap(memory.map().data(), bytes), "munmap");
-		void *map = ::mmap(memory.map().at(bytes - 4 * memory.unit()), 4 * memory.unit(),
-				   PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED, -1, 0);
-		if (map == MAP_FAILED)
-			throw Skip(std::string("MAP_GROWSDOWN: ") + std::strerror(errno));
+		void *map = supported(
+			::mmap(memory.map().at(bytes - 4 * memory.unit()), 4 * memory.unit(),
+			       PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED, -1, 0),
+			"MAP_GROWSDOWN");
 		*stack = static_cast<std::uint8_t *>(map);
 	};
 	story.access = [=](Memory &) { store(*stack - 1, written); };
@@ -298,7 +296,7 @@ std::vector<Story> swap_stories()
 	auto swap = std::make_shared<std::unique_ptr<ZramSwap>>();
 	const Step swapped_out = [=](Memory &memory) {
 		for (std::size_t i = 0; i < memory.units(); i++)
-			store(memory.unit_at(i), other);
+			store(memory.unit_at(i) + 1, other);
 		*swap = std::make_unique<ZramSwap>();
 		advise(memory, uapi::madv_pageout, "MADV_PAGEOUT");
 		unsigned char present = 1;
@@ -309,11 +307,18 @@ std::vector<Story> swap_stories()
 		if ((present & 1) != 0)
 			throw Skip("the page could not be swapped out");
 	};
-	const Step check = [=](Memory &memory) {
-		for (std::size_t i = 1; i < memory.units(); i++)
-			EXPECT_EQ(*memory.unit_at(i), other);
-		::madvise(memory.map().data(), memory.map().size(), MADV_DONTNEED);
-		swap->reset();
+	// The second byte of every unit, and the first one of the memory if it is not 0.
+	const auto check = [=](std::uint8_t first) {
+		return [=](Memory &memory) {
+			const std::size_t unit = memory.unit();
+			expect_contents(memory, {{0, first != 0 ? first : memory.initial_byte(0)},
+						 {1, other},
+						 {unit + 1, other},
+						 {2 * unit + 1, other},
+						 {3 * unit + 1, other}});
+			::madvise(memory.map().data(), memory.map().size(), MADV_DONTNEED);
+			swap->reset();
+		};
 	};
 	std::vector<Story> all;
 
@@ -321,9 +326,10 @@ std::vector<Story> swap_stories()
 		const std::string name = name_of(backing);
 		all.push_back(
 			{"vma/read_of_swapped_out/" + name, backing, vma_lock_suffices, swapped_out,
-			 [](Memory &memory) { EXPECT_EQ(load(memory.unit_at(0)), other); }, check});
+			 [](Memory &memory) { EXPECT_EQ(load(memory.unit_at(0) + 1), other); },
+			 check(0)});
 		all.push_back({"vma/write_to_swapped_out/" + name, backing, vma_lock_suffices,
-			       swapped_out, write_first_byte, check});
+			       swapped_out, write_first_byte, check(written)});
 	}
 	return all;
 }
@@ -417,22 +423,66 @@ INSTANTIATE_TEST_SUITE_P(
 			 false, vma_lock_suffices}),
 	[](const testing::TestParamInfo<ForkCase> &info) { return info.param.name; });
 
-// The page tables already hold what is read, or the memory is private and forked with its pages.
-TEST(Collapse, KeepsTheData)
+struct AdviceCase {
+	const char *name;
+	Backing backing;
+	int advice;
+	bool by_pidfd; ///< process_madvise(2) instead of madvise(2)
+	bool drops;    ///< private pages are gone afterwards
+};
+
+class Advice : public testing::TestWithParam<AdviceCase>
 {
-	Memory memory(Backing::thp);
-	for (std::size_t at = 0; at < memory.unit(); at += page_bytes())
-		store(memory.map().at(at), written);
-	::madvise(memory.map().data(), memory.unit(), MADV_DONTNEED);
-	::madvise(memory.map().data(), memory.unit(), uapi::madv_nohugepage);
-	for (std::size_t at = 0; at < memory.unit(); at += page_bytes())
-		store(memory.map().at(at), static_cast<std::uint8_t>(at / page_bytes()));
-	::madvise(memory.map().data(), memory.unit(), uapi::madv_hugepage);
-	if (::madvise(memory.map().data(), memory.unit(), uapi::madv_collapse) != 0)
-		throw Skip(std::string("MADV_COLLAPSE: ") + std::strerror(errno));
-	for (std::size_t at = 0; at < memory.unit(); at += page_bytes())
-		ASSERT_EQ(*memory.map().at(at), static_cast<std::uint8_t>(at / page_bytes()));
+};
+
+TEST_P(Advice, DataIsRight)
+{
+	const AdviceCase &what = GetParam();
+	Memory memory(what.backing);
+	const std::size_t bytes = memory.map().size();
+	std::optional<ZramSwap> swap;
+	const auto expect_or_write = [&](bool write) {
+		for (std::size_t at = 0; at < bytes; at += page_bytes()) {
+			const auto value = static_cast<std::uint8_t>(at / page_bytes() + 1);
+			if (write)
+				store(memory.map().at(at), value);
+			ASSERT_EQ(load(memory.map().at(at)),
+				  what.drops && !write ? memory.initial_byte(at) : value);
+		}
+	};
+
+	if (what.advice == uapi::madv_pageout)
+		swap.emplace();
+	if (what.backing == Backing::thp) // small pages
+		advise(memory, uapi::madv_nohugepage, "MADV_NOHUGEPAGE");
+	expect_or_write(true);
+	if (what.backing == Backing::thp)
+		advise(memory, uapi::madv_hugepage, "MADV_HUGEPAGE");
+	if (what.by_pidfd) {
+		const long done =
+			uapi::process_madvise_self(memory.map().data(), bytes, what.advice);
+		EXPECT_EQ(supported(done, "process_madvise"), static_cast<long>(bytes));
+	} else {
+		advise(memory, what.advice, "madvise");
+	}
+	if (what.advice == uapi::madv_collapse) {
+		EXPECT_EQ(smaps_kib(memory.map().data(), "AnonHugePages"), bytes >> 10);
+	}
+	expect_or_write(false);
+	expect_or_write(true);
+	EXPECT_TRUE(memory.file_is_unchanged());
 }
+
+INSTANTIATE_TEST_SUITE_P(
+	Vma, Advice,
+	testing::Values(
+		AdviceCase{"collapse", Backing::thp, uapi::madv_collapse, false, false},
+		AdviceCase{"collapse_by_pidfd", Backing::thp, uapi::madv_collapse, true, false},
+		AdviceCase{"pageout_by_pidfd", Backing::anon, uapi::madv_pageout, true, false},
+		AdviceCase{"dontneed_by_pidfd", Backing::anon, MADV_DONTNEED, true, true},
+		AdviceCase{"private_file_dontneed_by_pidfd", Backing::memfd_private, MADV_DONTNEED,
+			   true, true}),
+	[](const testing::TestParamInfo<AdviceCase> &info) { return info.param.name; });
 
 } // namespace
 
