@@ -3,17 +3,22 @@
 // userfaultfd: every ioctl that fills memory, into VMAs with and without an anon_vma, and the
 // faults that wait for it.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/userfaultfd.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "support/error.h"
+#include "support/fd.h"
+#include "support/signals.h"
 #include "support/story.h"
 #include "support/uapi.h"
 #include "support/userfault.h"
@@ -41,6 +46,8 @@ struct Filler {
 		uffd->watch(memory.map().data(), memory.map().size(), mode);
 	}
 };
+
+using Call = std::function<int(Filler &, Memory &)>;
 
 void expect_unit_filled(Memory &memory, std::size_t index)
 {
@@ -72,17 +79,38 @@ Story copy_story(const std::string &name, Backing backing, const ExpectedCost &c
 	return story;
 }
 
-/// What one ioctl does to unit 0, and what has to be there afterwards.
+/// Whether the page at @p address is write-protected by a userfaultfd, from /proc/self/pagemap.
+bool is_write_protected(const void *address)
+{
+	constexpr unsigned uffd_wp_bit = 57;
+	const Fd pagemap(checked(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), "pagemap"));
+	std::uint64_t entry = 0;
+	const auto page = reinterpret_cast<std::uintptr_t>(address) / page_bytes();
+	checked(::pread(pagemap.get(), &entry, sizeof(entry),
+			static_cast<off_t>(page * sizeof(entry))),
+		"pread of pagemap");
+	return (entry >> uffd_wp_bit & 1) != 0;
+}
+
+void read_first_byte(Memory &memory)
+{
+	load(memory.unit_at(0));
+}
+
+/// What one ioctl does to unit 0 after @p first, and what has to be there afterwards.
 Story ioctl_story(const std::string &name, Backing backing, const ExpectedCost &cost,
-		  std::uint64_t mode, std::uint64_t features,
-		  const std::function<int(Filler &, Memory &)> &call, const Step &check)
+		  std::uint64_t mode, std::uint64_t features, const Call &call, const Step &check,
+		  const Step &first = nothing)
 {
 	auto filler = std::make_shared<Filler>();
 	Story story;
 	story.kind = "uffd/" + name;
 	story.backing = backing;
 	story.cost = cost;
-	story.before = [=](Memory &memory) { filler->watch(memory, mode, features); };
+	story.before = [=](Memory &memory) {
+		first(memory);
+		filler->watch(memory, mode, features);
+	};
 	story.access = [=](Memory &memory) { EXPECT_EQ(call(*filler, memory), 0); };
 	story.check = check;
 	return story;
@@ -112,24 +140,34 @@ Story move_story()
 	return story;
 }
 
-/// A fault that waits until another thread has filled the page.
-Story missing_story(const std::string &name, bool write, const ExpectedCost &cost)
+/// What makes faults on unit 0 wait, and what ends that.
+struct Wait {
+	const char *name;
+	std::uint64_t mode;
+	std::uint64_t features;
+	Call prepare;
+	Call resolve;
+};
+
+/// A fault that waits until another thread has read of it and resolved it.
+Story wait_story(const Wait &wait, Backing backing, bool write, const ExpectedCost &cost,
+		 const Step &check)
 {
 	auto filler = std::make_shared<Filler>();
 	auto server = std::make_shared<std::jthread>();
 	Story story;
-	story.kind = "uffd/missing/" + name;
+	story.kind = std::string("uffd/") + wait.name + (write ? "/write_" : "/read_") +
+		     name_of(backing);
+	story.backing = backing;
 	story.cost = cost;
 	story.before = [=](Memory &memory) {
-		filler->watch(memory, UFFDIO_REGISTER_MODE_MISSING);
-		std::uint8_t *page = memory.unit_at(0);
-		const std::size_t bytes = memory.unit();
-		*server = std::jthread([=] {
+		filler->watch(memory, wait.mode, wait.features);
+		ASSERT_EQ(wait.prepare(*filler, memory), 0);
+		*server = std::jthread([=, &memory] {
 			constexpr int patience_ms = 10000;
-			if (filler->uffd->next_fault(patience_ms) != 0) {
-				EXPECT_EQ(filler->uffd->copy(page, filler->source.data(), bytes),
-					  0);
-			}
+			const std::uintptr_t fault = filler->uffd->next_fault(patience_ms);
+			ASSERT_EQ(fault, reinterpret_cast<std::uintptr_t>(memory.unit_at(0)));
+			EXPECT_EQ(wait.resolve(*filler, memory), 0);
 		});
 	};
 	story.access = [=](Memory &memory) {
@@ -140,7 +178,7 @@ Story missing_story(const std::string &name, bool write, const ExpectedCost &cos
 	};
 	story.check = [=](Memory &memory) {
 		server->join();
-		expect_unit_filled(memory, 0);
+		check(memory);
 	};
 	return story;
 }
@@ -162,25 +200,70 @@ std::vector<Story> more_stories()
 	};
 	const Step all_zero = [](Memory &memory) { EXPECT_EQ(load(memory.unit_at(0)), 0); };
 	const Step as_before = [](Memory &memory) {
-		EXPECT_EQ(load(memory.unit_at(0)), memory.initial_byte(0));
+		EXPECT_EQ(
+			first_difference(memory.unit_at(0), memory.shadow().data(), memory.unit()),
+			memory.unit());
 	};
+	const Step unit_filled = [](Memory &memory) { expect_unit_filled(memory, 0); };
+	const Step poisoned = [](Memory &memory) {
+		const auto caught = signal_of([&] { load(memory.unit_at(0)); });
+		ASSERT_TRUE(caught) << "no signal";
+		EXPECT_EQ(caught->number, SIGBUS);
+		EXPECT_EQ(caught->address, memory.unit_at(0));
+		// BUS_ADRERR without CONFIG_MEMORY_FAILURE
+		EXPECT_TRUE(caught->code == uapi::bus_mceerr_ar || caught->code == BUS_ADRERR);
+	};
+	const Step zero_and_protected = [](Memory &memory) {
+		expect_contents(memory, {});
+		EXPECT_TRUE(is_write_protected(memory.unit_at(0)));
+	};
+	const Step first_byte_written = [](Memory &memory) {
+		expect_contents(memory, {{0, filled}});
+		EXPECT_FALSE(is_write_protected(memory.unit_at(0)));
+	};
+	const Call no_call = [](Filler &, Memory &) { return 0; };
+	const Wait missing_page{"missing", missing, 0, no_call, [](Filler &filler, Memory &memory) {
+					return filler.uffd->copy(memory.unit_at(0),
+								 filler.source.data(),
+								 memory.unit());
+				}};
+	const Wait minor{"minor", UFFDIO_REGISTER_MODE_MINOR, UFFD_FEATURE_MINOR_SHMEM, no_call,
+			 minor_continue};
+	const Wait protected_zero_page{
+		"protected_zero_page", UFFDIO_REGISTER_MODE_WP, UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+		[=](Filler &filler, Memory &memory) {
+			read_first_byte(memory);
+			return protect(filler, memory);
+		},
+		[](Filler &filler, Memory &memory) {
+			return filler.uffd->write_protect(memory.unit_at(0), memory.unit(), false);
+		}};
 
 	return {
 		ioctl_story("zeropage/fresh_anon", Backing::anon, prepares, missing, 0, zeropage,
 			    all_zero),
 		ioctl_story("poison/fresh_anon", Backing::anon, prepares, missing,
-			    uapi::uffd_feature_poison, poison, nothing),
+			    uapi::uffd_feature_poison, poison, poisoned),
 		ioctl_story("continue/memfd_shared", Backing::memfd_shared,
 			    ExpectedCost::both(vma_lock_only), UFFDIO_REGISTER_MODE_MINOR,
 			    UFFD_FEATURE_MINOR_SHMEM, minor_continue, as_before),
 		// Nothing is allocated: the ioctl just holds the mmap_lock.
-		ioctl_story("write_protect/fresh_anon", Backing::anon,
-			    ExpectedCost::both({1, 0, 0}), UFFDIO_REGISTER_MODE_WP,
-			    UFFD_FEATURE_PAGEFAULT_FLAG_WP, protect, all_zero),
+		ioctl_story("write_protect/zero_page", Backing::anon, ExpectedCost::both({1, 0, 0}),
+			    UFFDIO_REGISTER_MODE_WP, UFFD_FEATURE_PAGEFAULT_FLAG_WP, protect,
+			    zero_and_protected, read_first_byte),
 		move_story(),
 		// The fault is taken again under the mmap_lock once it has been served.
-		missing_story("read_anon", false, ExpectedCost::both({1, 1, 0})),
-		missing_story("write_anon", true, ExpectedCost::both({2, 2, 1})),
+		wait_story(missing_page, Backing::anon, false, ExpectedCost::both({1, 1, 0}),
+			   unit_filled),
+		wait_story(missing_page, Backing::anon, true, ExpectedCost::both({2, 2, 1}),
+			   unit_filled),
+		wait_story(minor, Backing::memfd_shared, false, ExpectedCost::both({1, 1, 0}),
+			   as_before),
+		wait_story(minor, Backing::memfd_private, false, ExpectedCost::both({1, 1, 0}),
+			   as_before),
+		// Mainline sees the write protection before it wants an anon_vma.
+		wait_story(protected_zero_page, Backing::anon, true, {{1, 1, 1}, {2, 2, 1}},
+			   first_byte_written),
 	};
 }
 
