@@ -12,14 +12,18 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <csignal>
+#include <functional>
 #include <iostream>
 #include <memory>
+#include <new>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "support/child.h"
 #include "support/error.h"
 #include "support/event_counter.h"
 #include "support/memory.h"
@@ -37,6 +41,7 @@ namespace
 {
 
 constexpr int read_write = PROT_READ | PROT_WRITE;
+constexpr const char *zero_page_file = "/sys/kernel/mm/transparent_hugepage/use_zero_page";
 
 Mapping map_pages(std::size_t pages, int flags = MAP_PRIVATE | MAP_ANONYMOUS)
 {
@@ -44,6 +49,20 @@ Mapping map_pages(std::size_t pages, int flags = MAP_PRIVATE | MAP_ANONYMOUS)
 	request.bytes = pages * page_bytes();
 	request.flags = flags;
 	return Mapping(request);
+}
+
+/// Puts fresh private anonymous memory where @p start is: a VMA without anon_vma, unless it merges.
+void renew(std::uint8_t *start, std::size_t bytes, int flags = 0)
+{
+	if (::mmap(start, bytes, read_write, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags, -1,
+		   0) == MAP_FAILED)
+		throw_errno("mmap");
+}
+
+/// mprotect(2) of a page. Throws Skip where memory cannot be writable and executable.
+void protect_page(std::uint8_t *page, int prot)
+{
+	supported(::mprotect(page, page_bytes(), prot), "mprotect");
 }
 
 /// Writes a random byte to @p target and reads it back at once.
@@ -58,40 +77,52 @@ void write_and_check(std::uint8_t *target, Random &random)
 class Owned
 {
     public:
-	Owned(const Mapping &map, std::size_t writer, std::size_t writers)
-		: map_(map), first_(writer), step_(writers),
+	/// Pages that are mapped anew get the mmap flags @p renew_flags, too.
+	Owned(const Mapping &map, std::size_t writer, std::size_t writers, int renew_flags)
+		: map_(map), first_(writer), step_(writers), renew_flags_(renew_flags),
 		  values_(map.size() / page_bytes() / writers)
 	{
 	}
 
-	/// Checks one of the pages and writes something new to it.
+	/// Checks one of the pages and writes something new to it; at random it drops the page or
+	/// maps it anew before that, or instead.
 	void visit(Random &random)
 	{
 		const std::size_t index = random.below(values_.size());
 		std::uint8_t *page = map_.at((first_ + index * step_) * page_bytes());
 		ASSERT_EQ(load(page), values_[index]);
+		if (random.one_in(2)) {
+			if (random.one_in(2))
+				checked(::madvise(page, page_bytes(), MADV_DONTNEED),
+					"MADV_DONTNEED");
+			else
+				renew(page, page_bytes(), renew_flags_);
+			values_[index] = 0;
+			if (random.one_in(2))
+				return; // the next visit reads first
+		}
 		values_[index] = random.byte();
 		store(page, values_[index]);
-	}
-
-	/// Forgets: all pages are zero again.
-	void cleared()
-	{
-		std::fill(values_.begin(), values_.end(), std::uint8_t{0});
 	}
 
     private:
 	const Mapping &map_;
 	std::size_t first_;
 	std::size_t step_;
+	int renew_flags_;
 	std::vector<std::uint8_t> values_;
 };
 
-/// Adds @p count writers, each with pages of its own.
-void add_writers(Race &race, const Mapping &map, std::size_t count)
+enum class Renewed { merges, stays_apart };
+
+/// Adds two writers, with every other page each. What they map anew @p renewed with the pages
+/// beside it.
+void add_writers(Race &race, const Mapping &map, Renewed renewed = Renewed::stays_apart)
 {
-	for (std::size_t i = 0; i < count; i++) {
-		auto owned = std::make_shared<Owned>(map, i, count);
+	for (std::size_t i = 0; i < 2; i++) {
+		// VMAs with and without VM_NORESERVE do not merge.
+		const int flags = i != 0 && renewed == Renewed::stays_apart ? MAP_NORESERVE : 0;
+		auto owned = std::make_shared<Owned>(map, i, 2, flags);
 		race.add([owned](Random &random) { owned->visit(random); });
 	}
 }
@@ -114,39 +145,94 @@ TEST(Race, FirstWritesToOneFreshVma)
 	}
 }
 
-TEST(Race, FirstWritesBesideMprotectStorm)
+/// Does @p access, which needs an anon_vma, in fresh memory again and again while another thread
+/// keeps the mmap_lock busy, until tries for the mmap_lock failed in enough of them. Throws Skip if
+/// that takes too long.
+void race_beside_mprotect_storm(Backing backing,
+				const std::function<void(Memory &, Random &)> &access)
 {
-	constexpr std::size_t vmas = 256;
+	using Clock = std::chrono::steady_clock;
+	constexpr std::uint64_t enough = 20;
+	constexpr std::uint64_t longest_ms = 5000;
+	const auto end = Clock::now() + std::chrono::milliseconds(session().scaled(longest_ms));
+	// Holds the settings, and enough huge pages, for the Memory of every step.
+	const Memory settings(backing, read_write, 4);
 	const Mapping storm_map = map_pages(2);
-	std::atomic<std::uint64_t> faults{0};
-	std::atomic<std::uint64_t> failed{0};
+	std::optional<LockCounter> counter;
+	std::atomic<std::uint64_t> accesses{0};
+	std::atomic<std::uint64_t> contended{0};
 	Race race;
 
-	std::vector<Mapping> fresh;
-	for (std::size_t i = 0; i < vmas; i++)
-		fresh.push_back(map_pages(1));
 	race.add([&](Random &random) {
-		try {
-			LockCounter counter;
-			const LockEvents seen = counter.measure([&] {
-				for (const Mapping &map : fresh)
-					write_and_check(map.data(), random);
-			});
-			failed += seen.failed_locks;
-		} catch (const Skip &) { // cannot count: the data is checked all the same
-			for (const Mapping &map : fresh)
-				write_and_check(map.data(), random);
-		}
-		faults += vmas;
-		for (Mapping &map : fresh) // an anon_vma stays until the VMA goes
-			map = map_pages(1);
+		if (!counter)
+			counter.emplace();
+		Memory memory(backing, read_write, 1);
+		const LockEvents seen = counter->measure([&] { access(memory, random); });
+		accesses++;
+		contended += seen.failed_locks != 0 ? 1 : 0;
 	});
 	race.add([&](Random &random) {
 		const int prot = random.one_in(2) ? PROT_READ : read_write;
 		checked(::mprotect(storm_map.data(), page_bytes(), prot), "mprotect");
 	});
-	race.run();
-	std::cout << "# first writes " << faults << " failed trylocks " << failed << std::endl;
+	race.run_until([&](std::uint64_t) { return contended >= enough || Clock::now() >= end; });
+	const std::string result = "trylocks failed in " + std::to_string(contended) + " of " +
+				   std::to_string(accesses) + " accesses";
+	std::cout << "# " << result << std::endl;
+	if (!testing::Test::HasFailure() && contended < enough)
+		throw Skip(result);
+}
+
+TEST(Race, FirstWritesBesideMprotectStorm)
+{
+	race_beside_mprotect_storm(Backing::anon, [](Memory &memory, Random &random) {
+		write_and_check(memory.unit_at(0), random);
+	});
+}
+
+TEST(Race, HugetlbFirstWritesBesideMprotectStorm)
+{
+	race_beside_mprotect_storm(Backing::hugetlb_private, [](Memory &memory, Random &random) {
+		write_and_check(memory.unit_at(0), random);
+	});
+}
+
+TEST(Race, HugetlbReadsOfHolesBesideMprotectStorm)
+{
+	race_beside_mprotect_storm(Backing::hugetlb_private, [](Memory &memory, Random &random) {
+		EXPECT_EQ(load(memory.unit_at(0) + random.below(memory.unit())), 0);
+	});
+}
+
+TEST(Race, HugePageReadsThenWritesBesideMprotectStorm)
+{
+	const SettingGuard no_zero_page(zero_page_file, "0");
+	race_beside_mprotect_storm(Backing::thp, [](Memory &memory, Random &random) {
+		EXPECT_EQ(load(memory.unit_at(0)), 0);
+		write_and_check(memory.unit_at(0), random);
+	});
+}
+
+TEST(Race, UserfaultfdCopyBesideMprotectStorm)
+{
+	const std::vector<std::uint8_t> source(page_bytes(), 0x5a);
+	race_beside_mprotect_storm(Backing::anon, [&](Memory &memory, Random &) {
+		const Userfault uffd;
+		uffd.watch(memory.unit_at(0), memory.unit(), UFFDIO_REGISTER_MODE_MISSING);
+		ASSERT_EQ(uffd.copy(memory.unit_at(0), source.data(), memory.unit()), 0);
+		EXPECT_EQ(first_difference(memory.unit_at(0), source.data(), memory.unit()),
+			  memory.unit());
+	});
+}
+
+TEST(Race, GuardInstallBesideMprotectStorm)
+{
+	race_beside_mprotect_storm(Backing::anon, [](Memory &memory, Random &) {
+		std::uint8_t *page = memory.unit_at(0);
+		supported(::madvise(page, memory.unit(), uapi::madv_guard_install),
+			  "MADV_GUARD_INSTALL");
+		EXPECT_TRUE(signal_of([=] { load(page); })) << "no guard region";
+	});
 }
 
 TEST(Race, NeighboursThatShareAnAnonVma)
@@ -155,11 +241,10 @@ TEST(Race, NeighboursThatShareAnAnonVma)
 	const Mapping map = map_pages(pages);
 	Race race;
 
-	add_writers(race, map, 2);
+	add_writers(race, map, Renewed::merges);
 	race.add([&](Random &random) { // splits and merges, never takes a permission away
 		const int prot = random.one_in(2) ? read_write : read_write | PROT_EXEC;
-		if (::mprotect(map.at(random.below(pages) * page_bytes()), page_bytes(), prot) != 0)
-			throw Skip("no writable and executable memory here");
+		protect_page(map.at(random.below(pages) * page_bytes()), prot);
 	});
 	race.run();
 }
@@ -172,11 +257,9 @@ TEST(Race, FreshNeighboursGetTheirAnonVmasAtOnce)
 	for (std::uint64_t round = 0; round < session().scaled(rounds); round++) {
 		const Mapping map = map_pages(pages);
 		for (std::size_t i = 0; i < pages; i += 2) // alternate: eight VMAs
-			if (::mprotect(map.at(i * page_bytes()), page_bytes(),
-				       read_write | PROT_EXEC) != 0)
-				throw Skip("no writable and executable memory here");
+			protect_page(map.at(i * page_bytes()), read_write | PROT_EXEC);
 		Race race;
-		add_writers(race, map, 2);
+		add_writers(race, map, Renewed::merges);
 		race.add([&](Random &random) { // merges all or some of them
 			checked(::mprotect(map.data(), (1 + random.below(pages)) * page_bytes(),
 					   read_write),
@@ -205,12 +288,10 @@ TEST(Race, BesideMunmapAndMmap)
 		});
 	race.add([&](Random &random) {
 		std::uint8_t *target = map.at(random.below(pages) * page_bytes());
-		if (random.one_in(2)) {
+		if (random.one_in(2))
 			checked(::munmap(target, page_bytes()), "munmap");
-		} else if (::mmap(target, page_bytes(), read_write,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
-			throw_errno("mmap");
-		}
+		else
+			renew(target, page_bytes());
 	});
 	race.run();
 }
@@ -232,10 +313,10 @@ TEST(Race, BesideMremapDontunmap)
 		});
 	race.add([&](Random &) {
 		const std::size_t bytes = map.size();
-		if (::mremap(map.data(), bytes, bytes,
-			     MREMAP_MAYMOVE | MREMAP_FIXED | uapi::mremap_dontunmap,
-			     away.data()) == MAP_FAILED)
-			throw Skip("no MREMAP_DONTUNMAP");
+		supported(::mremap(map.data(), bytes, bytes,
+				   MREMAP_MAYMOVE | MREMAP_FIXED | uapi::mremap_dontunmap,
+				   away.data()),
+			  "MREMAP_DONTUNMAP");
 		for (std::size_t i = 0; i < pages; i++) {
 			const std::uint8_t moved = load(away.at(i * page_bytes()));
 			EXPECT_TRUE(moved == 7 || moved == 0) << unsigned{moved};
@@ -250,10 +331,10 @@ TEST(Race, BesideFork)
 	const Mapping map = map_pages(pages);
 	Race race;
 
-	add_writers(race, map, 2);
+	add_writers(race, map);
 	race.add([&](Random &random) {
 		std::uint8_t *target = map.at(random.below(pages) * page_bytes());
-		const pid_t pid = ::fork();
+		const pid_t pid = checked(::fork(), "fork");
 		if (pid == 0) { // only plain accesses here: other threads held locks
 			const std::uint8_t value = load(target);
 			store(target, static_cast<std::uint8_t>(value + 1));
@@ -272,7 +353,7 @@ TEST(Race, BesideMadvise)
 	const Mapping map = map_pages(pages);
 	Race race;
 
-	add_writers(race, map, 2); // on their own pages nothing may be lost
+	add_writers(race, map); // on their own pages nothing may be lost
 	race.add([&](Random &random) {
 		constexpr std::array advices{uapi::madv_cold, uapi::madv_pageout,
 					     uapi::madv_populate_read, uapi::madv_populate_write};
@@ -303,6 +384,8 @@ TEST(Race, BesideDontneedAndGuardRegions)
 	race.add([&](Random &random) {
 		constexpr std::array advices{MADV_DONTNEED, uapi::madv_free,
 					     uapi::madv_guard_install, uapi::madv_guard_remove};
+		if (random.one_in(advices.size()))
+			renew(map.data(), map.size());
 		::madvise(map.at(random.below(pages) * page_bytes()), page_bytes(),
 			  advices.at(random.below(advices.size())));
 	});
@@ -314,10 +397,9 @@ TEST(Race, BesideUserfaultfdRegisterAndUnregister)
 	constexpr std::size_t pages = 16;
 	const Mapping map = map_pages(pages);
 	const Userfault uffd;
-	std::atomic<bool> over{false};
-	std::jthread server([&] {
+	const std::jthread server([&](const std::stop_token &stop) {
 		constexpr int patience_ms = 10;
-		while (!over) {
+		while (!stop.stop_requested()) {
 			const std::uintptr_t fault = uffd.next_fault(patience_ms);
 			if (fault != 0) // EEXIST, ENOENT: somebody was faster
 				static_cast<void>(uffd.zeropage(
@@ -327,7 +409,7 @@ TEST(Race, BesideUserfaultfdRegisterAndUnregister)
 	});
 	Race race;
 
-	add_writers(race, map, 2);
+	add_writers(race, map);
 	race.add([&](Random &random) {
 		if (random.one_in(2))
 			uffd.watch(map.data(), map.size(), UFFDIO_REGISTER_MODE_MISSING);
@@ -335,63 +417,68 @@ TEST(Race, BesideUserfaultfdRegisterAndUnregister)
 			EXPECT_EQ(uffd.unwatch(map.data(), map.size()), 0);
 	});
 	race.run();
-	over = true;
 }
 
 TEST(Race, ExitWhileThreadsFault)
 {
 	constexpr std::uint64_t rounds = 20;
 	constexpr std::size_t pages = 64;
+	constexpr int threads = 2;
 	constexpr useconds_t longest_us = 3000;
 	Random random(session().seed, 0);
+	const Mapping shared = map_pages(1, MAP_SHARED | MAP_ANONYMOUS);
+	auto *faulting = new (shared.data()) std::atomic<int>(0);
 
 	for (std::uint64_t round = 0; round < session().scaled(rounds); round++) {
-		const pid_t pid = ::fork();
-		ASSERT_GE(pid, 0);
+		*faulting = 0;
+		const pid_t pid = checked(::fork(), "fork");
 		if (pid == 0) {
-			const auto write_all = [] {
-				for (;;) {
+			const auto write_all = [=] {
+				for (bool first = true;; first = false) {
 					const Mapping map = map_pages(pages);
 					for (std::size_t i = 0; i < pages; i++)
 						store(map.at(i * page_bytes()), 1);
+					*faulting += first ? 1 : 0;
 				}
 			};
-			std::jthread first(write_all);
-			std::jthread second(write_all);
+			const std::array<std::jthread, threads> forever{std::jthread(write_all),
+									std::jthread(write_all)};
 			::pause();
 			::_exit(0);
 		}
-		::usleep(static_cast<useconds_t>(random.below(longest_us)));
-		::kill(pid, SIGKILL);
 		int status = 0;
+		while (*faulting != threads) {
+			ASSERT_EQ(::waitpid(pid, &status, WNOHANG), 0) << "ended too early";
+			::usleep(100);
+		}
+		::usleep(static_cast<useconds_t>(random.below(longest_us)));
+		checked(::kill(pid, SIGKILL), "kill");
 		ASSERT_EQ(::waitpid(pid, &status, 0), pid);
 		EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	}
 }
 
-class ThpRace : public testing::Test
+TEST(ThpRace, ReadsAndWritesWhileSettingsFlip)
 {
-    protected:
-	static constexpr const char *zero_page_file =
-		"/sys/kernel/mm/transparent_hugepage/use_zero_page";
-	static constexpr const char *enabled_file = "/sys/kernel/mm/transparent_hugepage/enabled";
-	static constexpr std::size_t units = 4;
-};
-
-TEST_F(ThpRace, ReadsAndWritesWhileSettingsFlip)
-{
-	Memory memory(Backing::thp, read_write, units);
+	const Memory needed(Backing::thp);
 	SettingGuard zero_page(zero_page_file, "1");
-	SettingGuard enabled(enabled_file, "madvise");
+	SettingGuard enabled("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
+	MapRequest request;
+	request.bytes = request.alignment = needed.unit();
 	Race race;
 
-	add_writers(race, memory.map(), 2);
-	race.add([&](Random &random) {
-		// The last page of each unit belongs to nobody: always zero.
-		const std::size_t unit = random.below(units);
-		std::uint8_t *start = memory.unit_at(unit);
-		EXPECT_EQ(load(start + memory.unit() - 1), 0);
-	});
+	for (int thread = 0; thread < 2; thread++)
+		race.add([&](Random &random) {
+			const Mapping fresh(request);
+			checked(::madvise(fresh.data(), fresh.size(), uapi::madv_hugepage),
+				"MADV_HUGEPAGE");
+			const std::size_t at = random.below(fresh.size());
+			if (random.one_in(2)) {
+				EXPECT_EQ(load(fresh.at(at)), 0);
+			}
+			write_and_check(fresh.at(at), random);
+			EXPECT_EQ(load(fresh.at(at ^ page_bytes())), 0);
+		});
 	race.add([&](Random &random) {
 		zero_page.set(random.one_in(2) ? "0" : "1");
 		enabled.set(random.one_in(2) ? "never" : "madvise");
@@ -399,11 +486,11 @@ TEST_F(ThpRace, ReadsAndWritesWhileSettingsFlip)
 	race.run();
 }
 
-TEST_F(ThpRace, FirstReadThenWriteByTwoThreads)
+TEST(ThpRace, FirstReadThenWriteByTwoThreads)
 {
 	constexpr std::uint64_t rounds = 30;
 	for (std::uint64_t round = 0; round < session().scaled(rounds); round++) {
-		Memory memory(Backing::thp, read_write, 2);
+		const Memory memory(Backing::thp, read_write, 2);
 		Race race;
 		for (std::size_t i = 0; i < 2; i++)
 			race.add([&, i](Random &random) {
@@ -419,14 +506,25 @@ TEST_F(ThpRace, FirstReadThenWriteByTwoThreads)
 	}
 }
 
-/// hugetlb memory in a pool that has exactly the pages that are needed.
+/// hugetlb memory, and a pool with no more free pages than it may need at once.
 class HugetlbRace : public testing::Test
 {
     protected:
 	static constexpr std::size_t pages = 4;
 
-	HugetlbRace() : grown_(free_huge_pages(2 * pages)), bytes_(huge_page_bytes())
+	/// Makes exactly @p free huge pages free and unreserved while the test runs. Throws Skip.
+	void size_pool(std::size_t free)
 	{
+		const std::uint64_t others = meminfo("HugePages_Total") - available();
+		pool_.emplace("/proc/sys/vm/nr_hugepages", std::to_string(others + free));
+		if (available() != free)
+			throw Skip("cannot have exactly " + std::to_string(free) +
+				   " free huge pages");
+	}
+
+	static std::uint64_t available()
+	{
+		return meminfo("HugePages_Free") - meminfo("HugePages_Rsvd");
 	}
 
 	[[nodiscard]] Mapping map(int flags, int fd = -1) const
@@ -439,13 +537,14 @@ class HugetlbRace : public testing::Test
 		return Mapping(request);
 	}
 
-	std::unique_ptr<SettingGuard> grown_;
-	std::size_t bytes_;
+	std::optional<SettingGuard> pool_;
+	std::size_t bytes_ = huge_page_bytes();
 };
 
 TEST_F(HugetlbRace, PrivateReadsAndWritesOfTheSamePages)
 {
 	constexpr std::uint64_t rounds = 10;
+	size_pool(pages);
 	const std::uint64_t reserved = meminfo("HugePages_Rsvd");
 	const std::uint64_t free = meminfo("HugePages_Free");
 
@@ -461,6 +560,8 @@ TEST_F(HugetlbRace, PrivateReadsAndWritesOfTheSamePages)
 					write_and_check(mine, random);
 			});
 		race.run_times(2 * pages);
+		if (HasFailure())
+			return;
 	}
 	EXPECT_EQ(meminfo("HugePages_Rsvd"), reserved);
 	EXPECT_EQ(meminfo("HugePages_Free"), free);
@@ -468,6 +569,8 @@ TEST_F(HugetlbRace, PrivateReadsAndWritesOfTheSamePages)
 
 TEST_F(HugetlbRace, BesideTruncateAndHolePunch)
 {
+	constexpr std::size_t kept = pages / 2; // the smallest size the file has
+	size_pool(pages + kept); // pages of a hole are freed some time after they left the file
 	const std::uint64_t reserved = meminfo("HugePages_Rsvd");
 	const std::uint64_t free = meminfo("HugePages_Free");
 	{
@@ -483,7 +586,8 @@ TEST_F(HugetlbRace, BesideTruncateAndHolePunch)
 		// for a hugetlb_vma_lock when it is contended (7.3, with and without the series).
 		for (int thread = 0; thread < 2; thread++)
 			race.add([&](Random &random) {
-				std::uint8_t *target = shared.at(random.below(pages) * bytes_);
+				const std::size_t page = random.below(pages);
+				std::uint8_t *target = shared.at(page * bytes_);
 				const bool write = random.one_in(2);
 				const auto signal = signal_of([=] {
 					if (write)
@@ -493,13 +597,17 @@ TEST_F(HugetlbRace, BesideTruncateAndHolePunch)
 				});
 				if (signal) { // beyond the end of the file
 					EXPECT_EQ(signal->number, SIGBUS);
+					EXPECT_EQ(signal->address, target);
+					EXPECT_GE(page, kept);
 				}
 			});
 		race.add([&](Random &random) {
-			const auto half = static_cast<off_t>(pages / 2 * bytes_);
+			const auto half = static_cast<off_t>(kept * bytes_);
 			if (random.one_in(2)) {
-				::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-					    0, half);
+				checked(::fallocate(file.get(),
+						    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+						    half),
+					"fallocate");
 				return;
 			}
 			checked(::ftruncate(file.get(), half), "ftruncate");
