@@ -130,7 +130,10 @@ report_problems() {
 		| [$b, $p | if $read == $kind then .[$kind].mmap_lock // 0
 			else (.[$kind].mmap_lock // 0) + (.[$read].mmap_lock // 0) end] as [$mainline, $patched]
 		# An anon_vma that mainline had prepared at an earlier fault takes the lock now.
+		# Write protection is where userfaultfd sees a fault before the anon_vma is
+		# asked for; what comes after the wait is under the mmap_lock anyway.
 		| select($b[$kind] and $patched > $mainline and
+			($kind | startswith("uffd/protected_zero_page/") | not) and
 			($p[$kind].anon_vma // 0) <= ($b[$kind].anon_vma // 0))
 		| "\($kind)\(if $read == $kind then "" else " and the read before" end): " +
 		  "\($patched) mmap_lock per fault, mainline \($mainline)"))' "$1"
