@@ -153,8 +153,11 @@ void race_beside_mprotect_storm(Backing backing,
 {
 	using Clock = std::chrono::steady_clock;
 	constexpr std::uint64_t enough = 20;
-	constexpr std::uint64_t longest_ms = 5000;
-	const auto end = Clock::now() + std::chrono::milliseconds(session().scaled(longest_ms));
+	const auto after = [](std::uint64_t ms) {
+		return Clock::now() + std::chrono::milliseconds(session().scaled(ms));
+	};
+	const auto earliest_end = after(1000);
+	const auto latest_end = after(5000);
 	// Holds the settings, and enough huge pages, for the Memory of every step.
 	const Memory settings(backing, read_write, 4);
 	const Mapping storm_map = map_pages(2);
@@ -175,7 +178,9 @@ void race_beside_mprotect_storm(Backing backing,
 		const int prot = random.one_in(2) ? PROT_READ : read_write;
 		checked(::mprotect(storm_map.data(), page_bytes(), prot), "mprotect");
 	});
-	race.run_until([&](std::uint64_t) { return contended >= enough || Clock::now() >= end; });
+	race.run_until([&](std::uint64_t) {
+		return Clock::now() >= (contended >= enough ? earliest_end : latest_end);
+	});
 	const std::string result = "trylocks failed in " + std::to_string(contended) + " of " +
 				   std::to_string(accesses) + " accesses";
 	std::cout << "# " << result << std::endl;

@@ -19,7 +19,7 @@ namespace pvl
 namespace
 {
 
-constexpr std::uint64_t race_ms = 400;
+constexpr std::uint64_t race_ms = 1000;
 
 /// Sets a flag at the first failure of any thread while it lives.
 class FailureFlag : public testing::EmptyTestEventListener

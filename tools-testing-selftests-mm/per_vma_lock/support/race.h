@@ -12,7 +12,7 @@ namespace pvl
 
 /// Steps that threads repeat beside each other for a bounded time.
 ///
-/// The time is 400 ms, scaled by --scale. The seed is printed; each thread's choices depend on the
+/// The time is 1 s, scaled by --scale. The seed is printed; each thread's choices depend on the
 /// seed and on the thread's number alone. GoogleTest expectations may be used in the steps; the
 /// first failure ends the race, as does an exception, which is thrown again.
 class Race
