@@ -25,7 +25,6 @@ namespace pvl
 namespace
 {
 
-constexpr std::size_t slot_count = 24;
 constexpr int read_write = PROT_READ | PROT_WRITE;
 
 constexpr std::array<const char *, action_count> action_names{
@@ -127,7 +126,7 @@ Operation random_operation(Random &random)
 		operation.action = random.one_in(3) ? Action::read : Action::write;
 	else
 		operation.action = static_cast<Action>(random.below(action_count - 1));
-	operation.slot = static_cast<std::uint32_t>(random.below(slot_count));
+	operation.slot = static_cast<std::uint32_t>(random.below(FuzzWorld::slot_count));
 	operation.place = static_cast<std::uint32_t>(random.below(largest_place));
 	operation.value = random.byte();
 	return operation;
@@ -283,7 +282,7 @@ struct FuzzWorld::Slot {
 	}
 };
 
-FuzzWorld::FuzzWorld() : slots_(slot_count)
+FuzzWorld::FuzzWorld(bool hugetlb) : hugetlb_(hugetlb), slots_(slot_count)
 {
 	std::array<int, 2> ends{};
 	checked(::pipe2(ends.data(), O_CLOEXEC), "pipe2");
@@ -300,8 +299,10 @@ std::optional<std::string> FuzzWorld::apply(const Operation &operation)
 
 	try {
 		if (operation.action == Action::map || !slot) {
+			const Backing backing = backings.at(value % backings.size());
 			slot = nullptr;
-			slot = std::make_unique<Slot>(backings.at(value % backings.size()));
+			if (hugetlb_ || !is_hugetlb(backing))
+				slot = std::make_unique<Slot>(backing);
 			return std::nullopt;
 		}
 		const std::size_t place = operation.place % slot->bytes;

@@ -66,7 +66,12 @@ Operation random_operation(Random &random);
 class FuzzWorld
 {
     public:
-	FuzzWorld();
+	/// How many memories there may be.
+	static constexpr std::size_t slot_count = 24;
+
+	/// Without @p hugetlb no memory of the hugetlb pool is made: one that runs out in the
+	/// middle is a SIGBUS.
+	explicit FuzzWorld(bool hugetlb = true);
 	FuzzWorld(const FuzzWorld &) = delete;
 	FuzzWorld &operator=(const FuzzWorld &) = delete;
 	~FuzzWorld();
@@ -80,6 +85,7 @@ class FuzzWorld
 
     private:
 	struct Slot;
+	bool hugetlb_;
 	std::vector<std::unique_ptr<Slot>> slots_;
 	Fd pipe_read_;
 	Fd pipe_write_;

@@ -29,11 +29,23 @@ std::string apply_all(const std::vector<Operation> &operations)
 	return world.check_all().value_or("");
 }
 
+/// A huge page for every slot of @p worlds worlds. A quarter of them use one, and may need another
+/// while a forked child of any thread has theirs. Nothing when there are not that many.
+std::optional<std::unique_ptr<SettingGuard>> pool_for(std::size_t worlds)
+{
+	try {
+		return free_huge_pages(worlds * FuzzWorld::slot_count);
+	} catch (const Skip &) {
+		return std::nullopt;
+	}
+}
+
 } // namespace
 
 FuzzOutcome fuzz(const FuzzPlan &plan)
 {
 	using Clock = std::chrono::steady_clock;
+	const auto pool = pool_for(plan.threads);
 	const auto end = Clock::now() + plan.duration;
 	std::atomic<bool> stop{false};
 	std::atomic<std::uint64_t> total{0};
@@ -42,7 +54,7 @@ FuzzOutcome fuzz(const FuzzPlan &plan)
 
 	const auto work = [&](unsigned thread) {
 		Random random(plan.seed, thread);
-		FuzzWorld world;
+		FuzzWorld world(pool.has_value());
 		std::vector<Operation> done;
 		std::optional<std::string> wrong;
 

@@ -148,7 +148,8 @@ std::uint64_t unreserved_huge_pages(std::size_t page_bytes = huge_page_bytes());
 std::string thp_setting(std::size_t bytes, const std::string &name);
 
 /// Makes sure that at least @p pages huge pages of @p page_bytes are free and unreserved, growing
-/// the pool if this user may. Throws Skip when there are not enough.
+/// the pool if this user may. While the guard lives, no other one's end takes them away. Throws
+/// Skip when there are not enough.
 std::unique_ptr<SettingGuard> free_huge_pages(std::size_t pages,
 					      std::size_t page_bytes = huge_page_bytes());
 
