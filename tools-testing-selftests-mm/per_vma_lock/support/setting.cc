@@ -100,8 +100,8 @@ int note(Undo how, const std::string &path, const std::string &value)
 		if (entry.taken.exchange(true))
 			continue;
 		entry.how = how;
-		std::strcpy(entry.path.data(), path.c_str());
-		std::strcpy(entry.value.data(), value.c_str());
+		std::memcpy(entry.path.data(), path.c_str(), path.size() + 1);
+		std::memcpy(entry.value.data(), value.c_str(), value.size() + 1);
 		entry.order = journal->notes++;
 		entry.noted = true;
 		return static_cast<int>(i);
