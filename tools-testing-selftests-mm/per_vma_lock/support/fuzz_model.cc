@@ -239,8 +239,11 @@ struct FuzzWorld::Slot {
 		Mapping target(request);
 		void *to =
 			::mremap(data, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target.data());
-		if (to == MAP_FAILED)
-			return; // split: more than one VMA
+		if (to == MAP_FAILED) {	     // split: more than one VMA
+			target.leave_hole(); // which mremap() has unmapped already
+			return;
+		}
+		(moved_to.data() != nullptr ? moved_to : memory.map()).leave_hole();
 		data = static_cast<std::uint8_t *>(to);
 		moved_to = std::move(target);
 	}

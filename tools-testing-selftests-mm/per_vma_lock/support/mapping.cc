@@ -66,7 +66,8 @@ Mapping::Mapping(const MapRequest &request)
 Mapping::Mapping(Mapping &&other) noexcept
 	: reserved_(std::exchange(other.reserved_, nullptr)),
 	  reserved_bytes_(std::exchange(other.reserved_bytes_, 0)),
-	  data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0))
+	  data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)),
+	  hole_(std::exchange(other.hole_, false))
 {
 }
 
@@ -76,6 +77,7 @@ Mapping &Mapping::operator=(Mapping &&other) noexcept
 	std::swap(reserved_bytes_, other.reserved_bytes_);
 	std::swap(data_, other.data_);
 	std::swap(bytes_, other.bytes_);
+	std::swap(hole_, other.hole_);
 	return *this;
 }
 
@@ -86,9 +88,15 @@ Mapping::~Mapping()
 
 void Mapping::reset() noexcept
 {
-	if (reserved_ != nullptr)
+	if (reserved_ != nullptr && !hole_)
 		::munmap(reserved_, reserved_bytes_);
+	if (reserved_ != nullptr && hole_) {
+		std::uint8_t *after = data_ + bytes_;
+		::munmap(reserved_, static_cast<std::size_t>(data_ - reserved_));
+		::munmap(after, static_cast<std::size_t>(reserved_ + reserved_bytes_ - after));
+	}
 	reserved_ = nullptr;
+	hole_ = false;
 	data_ = nullptr;
 	reserved_bytes_ = bytes_ = 0;
 }

@@ -70,6 +70,13 @@ class Mapping
 		return {data_, bytes_};
 	}
 
+	/// What was mapped may have been moved elsewhere: its place is not unmapped any more, since
+	/// another thread may have something there by now.
+	void leave_hole() noexcept
+	{
+		hole_ = true;
+	}
+
 	/// Unmaps everything now.
 	void reset() noexcept;
 
@@ -78,6 +85,7 @@ class Mapping
 	std::size_t reserved_bytes_ = 0;
 	std::uint8_t *data_ = nullptr;
 	std::size_t bytes_ = 0;
+	bool hole_ = false;
 };
 
 /// One load or store that the compiler can neither move nor drop: the measured user access.
