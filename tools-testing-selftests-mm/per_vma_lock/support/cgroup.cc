@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "support/error.h"
+#include "support/mapping.h"
 #include "support/session.h"
 
 namespace pvl
@@ -64,15 +65,22 @@ void MemoryGroup::enter() const
 	set(dir_ / "cgroup.procs", "0");
 }
 
-std::uint64_t MemoryGroup::event(const std::string &name) const
+std::uint64_t MemoryGroup::user_pages() const
 {
-	std::ifstream file(dir_ / "memory.events");
+	const std::uint64_t kernel = number("memory.stat", "kernel");
+	return (std::stoull(first_line((dir_ / "memory.current").string())) - kernel) /
+	       page_bytes();
+}
+
+std::uint64_t MemoryGroup::number(const std::string &file, const std::string &name) const
+{
+	std::ifstream lines(dir_ / file);
 	std::string key;
 	std::uint64_t value = 0;
-	while (file >> key >> value)
+	while (lines >> key >> value)
 		if (key == name)
 			return value;
-	throw Skip("no " + name + " in memory.events");
+	throw Skip("no " + name + " in " + file);
 }
 
 } // namespace pvl

@@ -27,9 +27,18 @@ class MemoryGroup
 	void enter() const;
 
 	/// A number of memory.events, e.g. "oom_kill".
-	[[nodiscard]] std::uint64_t event(const std::string &name) const;
+	[[nodiscard]] std::uint64_t event(const std::string &name) const
+	{
+		return number("memory.events", name);
+	}
+
+	/// Pages of user memory charged to it: memory.current without the kernel's own.
+	[[nodiscard]] std::uint64_t user_pages() const;
 
     private:
+	/// The number behind the word @p name in @p file. Throws Skip when it is not there.
+	[[nodiscard]] std::uint64_t number(const std::string &file, const std::string &name) const;
+
 	std::filesystem::path dir_;
 	int controller_slot_ = -1;
 	int dir_slot_ = -1;
