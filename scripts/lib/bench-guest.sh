@@ -13,15 +13,19 @@ PVA_BENCH_APPEND="slab_nomerge nokaslr norandmaps quiet"
 # bench_build [INITRAMFS]: compiles the guest programs, packs them into a copy of
 # INITRAMFS or one of their own and prints the file's name.
 bench_build() {
-	local out=$PVA_CACHE/build/bench file=$PVA_CACHE/build/bench.cpio
+	local out=$PVA_CACHE/build/bench file
 	need_packages g++:g++ make busybox-static:/bin/busybox cpio qemu-system-x86:qemu-system-x86_64
-	mkdir -p "$out/root/bench" || die 3 "cannot write to $out"
+	mkdir -p "$out/root/bench" "$PVA_CACHE/images" || die 3 "cannot write to $out"
 	run_logged "$PVA_CACHE/log/bench-build" "compiling the benchmark" \
-		make -C "$PVA_BENCH" O="$out/objects" DESTDIR="$out/root/bench" -j"$PVA_JOBS" install ||
+		flock "$out.lock" make -C "$PVA_BENCH" O="$out/objects" DESTDIR="$out/root/bench" -j"$PVA_JOBS" install ||
 		die 1 "the benchmark does not compile: see $PVA_CACHE/log/bench-build"
-	if [ $# -gt 0 ]; then
-		{ cat "$1" && cpio_of "$out/root"; } >"$file.new" || die 3 "cannot write $file"
-		mv "$file.new" "$file"
+	# Another run may pack something else meanwhile: the content is in the name.
+	file=$PVA_CACHE/images/bench-$(cat "$out"/root/bench/* "$PVA_LIB"/guest-* "$@" | sha256sum | cut -c1-20).cpio
+	if [ -e "$file" ]; then
+		:
+	elif [ $# -gt 0 ]; then
+		{ cat "$1" && cpio_of "$out/root"; } >"$file.$$" || die 3 "cannot write $file"
+		mv "$file.$$" "$file"
 	else
 		initramfs_pack "$file" "$out/root/bench" || die 3 "cannot write $file"
 	fi

@@ -6,17 +6,25 @@
 
 PVA_BENCH_SCHEMA=per-vma-anon/bench/1
 
+# patch_ids BASE: what git calls the changes of the series, whatever their changelogs say.
+patch_ids() {
+	local file
+	for file in $(base_patches "$1"); do
+		git patch-id --stable <"$file" | cut -d' ' -f1
+	done | paste -sd' '
+}
+
 # results_begin BASE MAINLINE PATCHED: results.json without measurements.
 results_begin() {
 	jq -n --arg schema "$PVA_BENCH_SCHEMA" --arg base "$1" --arg release "$(base_field "$1" release)" \
 		--arg date "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --arg qemu "$(qemu-system-x86_64 --version | head -n 1)" \
 		--arg compiler "$(gcc --version | head -n 1)" \
-		--arg config "$(config_lines "$2" | sha256sum | cut -d' ' -f1)" \
+		--arg patches "$(patch_ids "$1")" --arg config "$(config_lines "$2" | sha256sum | cut -d' ' -f1)" \
 		--arg mainline "$(sha256sum <"$2/bzImage" | cut -d' ' -f1)" \
 		--arg patched "$(sha256sum <"$3/bzImage" | cut -d' ' -f1)" \
 		'{ schema: $schema, base: $base, release: $release, date: $date,
 		   versions: { qemu: $qemu, compiler: $compiler },
-		   config_sha256: $config, kernel_sha256: { base: $mainline, patched: $patched } }'
+		   patch_ids: $patches, config_sha256: $config, kernel_sha256: { base: $mainline, patched: $patched } }'
 }
 
 # results_add RESULTS PART FILE: FILE's JSON becomes member PART.
@@ -26,7 +34,7 @@ results_add() {
 
 # results_judge RESULTS: adds the targets to the file.
 results_judge() {
-	jq -f "$PVA_LIB/bench-targets.jq" "$1" >"$1.new" && mv "$1.new" "$1"
+	jq --arg more "$(costs_more "$(jq -r .base "$1")")" -f "$PVA_LIB/bench-targets.jq" "$1" >"$1.new" && mv "$1.new" "$1"
 }
 
 # results_valid FILE: dies when FILE is no results.json of this schema.

@@ -93,7 +93,7 @@ guest_boot_once() {
 	# instruction. Without these features the kernel clears a page in 512 rounds
 	# instead of 4096, and the page does not hide the fault.
 	[ -z "$icount" ] ||
-		machine=(-accel "tcg,thread=single" -cpu "max,-erms,-fsrm" -icount "shift=0,sleep=off")
+		machine=(-accel "tcg,thread=single" -cpu "${PVA_ICOUNT_CPU:-max,-erms,-fsrm}" -icount "shift=0,sleep=off")
 	[ -z "$icount" ] || smp=1
 	[ -z "$disk" ] || machine+=(-drive "file=$disk,format=raw,if=virtio")
 	local job_dir=$log.job

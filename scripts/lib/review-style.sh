@@ -125,6 +125,10 @@ review_coccinelle() {
 		messages_new "$log.unpatched" "$log.patched" >>"$log"
 	done
 	[ ! -t 2 ] || printf '\r\033[K' >&2
+	if [ $((2 * failed)) -gt "$checked" ]; then
+		row bad coccinelle "spatch failed on $failed of $checked checks"
+		return
+	fi
 	row_if_empty "$log" coccinelle "$((checked - failed)) checks on ${#files[@]} files: nothing new${REVIEW_QUICK:+ (--quick: locks and null only)}; $failed failed on both trees" \
 		"$(wc -l <"$log") new messages"
 }

@@ -40,6 +40,12 @@ base_field() {
 	printf '%s\n' "$value"
 }
 
+# costs_more BASE: the kinds of fault that patches/BASE/base admits to cost more
+# instructions, separated by spaces.
+costs_more() {
+	sed -n 's/^more_instructions=\([^:]*\):.*/\1/p' "$PVA_PATCHES/$1/base" 2>/dev/null || true
+}
+
 # base_patches BASE: the files of the series, in order.
 base_patches() {
 	local file
@@ -126,7 +132,9 @@ package_download() {
 source_commit() {
 	local base=$1 ref file
 	[ -z "$PVA_TREE" ] || {
-		tree_commit "$PVA_TREE"
+		[ -n "${PVA_TREE_COMMIT-}" ] || tree_commit "$PVA_TREE" || exit
+		printf '%s' "${PVA_TREE_COMMIT:+$PVA_TREE_COMMIT
+}"
 		return
 	}
 	ref=refs/bases/$(base_field "$base" sha256)
@@ -142,8 +150,12 @@ source_commit() {
 }
 
 # source_prepare BASE: the same without printing, so that whoever interrupts it
-# is heard at once.
+# is heard at once. The user's own tree is looked at only here: it may change later.
 source_prepare() {
+	if [ -n "$PVA_TREE" ] && [ -z "${PVA_TREE_COMMIT-}" ]; then
+		PVA_TREE_COMMIT=$(tree_commit "$PVA_TREE") || exit
+		export PVA_TREE_COMMIT
+	fi
 	source_commit "$1" >/dev/null
 }
 

@@ -73,6 +73,7 @@ variant_commit() {
 	mutant:*)
 		file=${variant#mutant:}
 		[ -r "$file" ] || die 2 "variant '$variant': cannot read '$file'"
+		file=$(realpath -- "$file")
 		;;
 	*) die 2 "unknown variant '$variant': base, patched, patchN or mutant:FILE" ;;
 	esac

@@ -67,6 +67,8 @@ capture verdict_of 's/(thp.* mmap_lock )0/\11/; s/verdict patched/verdict mainli
 ok "a kernel that behaves like mainline is no patched one" exits 1 '^problem: patched: thp/first_read: verdict mainline'
 capture verdict_of 's/(anon.* mmap_lock )0/\12/'
 ok "more mmap_lock than mainline is bad, whatever the test says" exits 1 '^problem: anon/first_read: 2 mmap_lock per fault, mainline 0'
+capture verdict_of 's/(anon.* mmap_lock )0 (.* anon_vma )0/\11 \21/'
+ok "also when it prepares an anon_vma" exits 1 '^problem: anon/first_read: 1 mmap_lock per fault, mainline 0'
 capture verdict_of 's/(hole.write_after_read mmap_lock )1/\12/'
 ok "also for a write and the read before it" exits 1 'hole/write_after_read and the read before: 2 mmap_lock per fault, mainline 1'
 capture verdict_of '/# fault/d'
@@ -99,4 +101,24 @@ ok "one in a function of the series is not" exits 1 'problem: patched: .*data-ra
 unset PVA_KCSAN_FUNCTIONS
 capture verdict_of '' '[    1.0] Warning: unable to open an initial console\n[    2.0] DEBUG: BUGGY hardware\n'
 ok "ordinary messages are no complaints" exits 0
+# cost_is KIND MAINLINE PATCHED...: the verdict of a good run with these costs.
+cost_is() {
+	verdict_of '' >/dev/null
+	jq -n '[$ARGS.positional | _nwise(3) | { key: .[0], value: { mainline: .[1] | tonumber, patched: .[2] | tonumber } }]
+		| from_entries' --args "$@" >"$TAP_DIR/cost.json"
+	jq --slurpfile cost "$TAP_DIR/cost.json" '.cost = $cost[0] | .base = "v0.0"' "$TAP_DIR/report.json" >"$TAP_DIR/cost-report.json"
+	report_verdict "$TAP_DIR/cost-report.json"
+}
+capture cost_is anon/first_read 1000 1000
+ok "as many instructions as mainline" exits 0
+capture cost_is anon/first_read 1000 1001
+ok "an instruction more is bad" exits 1 '^problem: anon/first_read: 1001 instructions per fault, mainline 1000'
+capture cost_is thp/first_read 1000 900 thp/write_after_read 1000 1100
+ok "what a read saves, the write after it may cost" exits 0
+capture cost_is thp/first_read 1000 900 thp/write_after_read 1000 1101
+ok "but not more" exits 1 '^problem: thp/write_after_read: 1101 instructions'
+capture verdict_of '/# fault/d'
+jq '.filter = "Race.*" | .kernels |= map(.faults = [])' "$TAP_DIR/report.json" >"$TAP_DIR/filtered.json"
+capture report_verdict "$TAP_DIR/filtered.json"
+ok "with --filter no fault needs to be measured" exits 0
 done_testing

@@ -79,9 +79,13 @@ ok "--tree of another version: the patch and the hunk" \
 	exits 1 "patches/v0.1/0002-test.patch does not apply to this source: the hunk at line 27 of mm/memory.c"
 ok "  and it is untouched" untouched
 rm -rf "$tree/.git"
-own_state 2>/dev/null >"$TAP_DIR/before" || true
+files_of() {
+	(cd "$tree" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
+}
+files_of >"$TAP_DIR/before"
 capture mini $run --base v0.1 --tree "$tree"
 ok "the same tree without git" exits 1 "0002-test.patch does not apply .* the hunk at line 27 of mm/memory.c"
+ok "  and it is untouched" diff <(files_of) "$TAP_DIR/before"
 
 # Disk, package, download
 mkdir "$TAP_DIR/bin"

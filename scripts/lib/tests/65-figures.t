@@ -7,6 +7,9 @@ set -euo pipefail
 # shellcheck source=scripts/lib/tests/tap.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
 
+# shellcheck source=scripts/lib/bench-report.sh
+. "$PVA_LIB/bench-report.sh"
+
 results=$PVA_TOP/results/v7.3/results.json
 
 # shows FILE FORMAT RESULTS: every line of the table of RESULTS stands in FILE.
@@ -33,5 +36,7 @@ ok "README.md does not show other figures" other_results "$PVA_TOP/README.md" --
 ok "the cover letter shows the figures of the results" \
 	shows "$PVA_TOP/patches/cover-letter.txt" --text "$results"
 ok "the cover letter does not show other figures" other_results "$PVA_TOP/patches/cover-letter.txt" --text
+ok "the results are those of these patches" \
+	[ "$(jq -r .patch_ids "$results")" = "$(patch_ids v7.3)" ]
 ok "the results met the targets" "$PVA_TOP/scripts/bench" --check "$results"
 done_testing

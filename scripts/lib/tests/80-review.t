@@ -95,10 +95,14 @@ if command -v spatch >/dev/null; then
 	cat >"$TOY_TREE/scripts/coccinelle/null/check.cocci" <<-'COCCI'
 		// Options: --no-includes
 		virtual report
-		@r depends on report@
+		@r@
 		position p;
 		@@
-		* check@p(1)
+		check@p(1)
+		@script:python depends on report@
+		p << r.p;
+		@@
+		coccilib.report.print_report(p[0], "a number")
 	COCCI
 	toy_git add -A -f && toy_git commit -q -m base && toy_git tag -f base >/dev/null
 	toy_git push -q -f "$TOY_CACHE/per-vma-anon/linux.git" "base:refs/bases/$(base_sha)"
