@@ -34,7 +34,13 @@ results_add() {
 
 # results_judge RESULTS: adds the targets to the file.
 results_judge() {
-	jq --arg more "$(costs_more "$(jq -r .base "$1")")" -f "$PVA_LIB/bench-targets.jq" "$1" >"$1.new" && mv "$1.new" "$1"
+	judged "$1" >"$1.new" && mv "$1.new" "$1"
+}
+
+# judged RESULTS: prints them with the targets, whatever judgement is in the file.
+judged() {
+	jq 'del(.targets)' "$1" |
+		jq --arg more "$(costs_more "$(jq -r .base "$1")")" -f "$PVA_LIB/bench-targets.jq"
 }
 
 # results_valid FILE: dies when FILE is no results.json of this schema.
@@ -51,7 +57,7 @@ results_valid() {
 # says about them is not believed.
 targets_of() {
 	jq -e '.exact.cases' "$1" >/dev/null || die 2 "'$1': has no exact part: run scripts/bench --exact"
-	jq 'del(.targets)' "$1" | jq -f "$PVA_LIB/bench-targets.jq" | jq '.targets'
+	judged "$1" | jq '.targets'
 }
 
 # targets_table FILE: the missed ones, and how many of each target are met.
