@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fstream>
 #include <mutex>
+#include <set>
 #include <sstream>
 
 #include "support/error.h"
@@ -66,6 +67,30 @@ bool is_thp(Backing backing)
 {
 	return backing == Backing::thp || backing == Backing::shmem_thp_private ||
 	       backing == Backing::shmem_thp_shared;
+}
+
+std::uint64_t available_bytes()
+{
+	return meminfo("MemAvailable") * kib;
+}
+
+/// Throws Skip where other processes have surplus huge pages of @p page_bytes before this process
+/// changes the pool for the first time: its size written back would make them persistent.
+void no_surplus_of_others(std::size_t page_bytes)
+{
+	static std::set<std::size_t> known;
+	constexpr int patience = 100; // pages that an io_uring pinned are freed after its end
+	constexpr useconds_t pause_us = 10000;
+
+	if (known.contains(page_bytes))
+		return;
+	for (int tries = 0; first_line(huge_page_setting("surplus_hugepages", page_bytes)) != "0";
+	     tries++) {
+		if (tries == patience)
+			throw Skip("surplus huge pages are in use");
+		::usleep(pause_us);
+	}
+	known.insert(page_bytes);
 }
 
 Fd new_file(const std::filesystem::path &dir, const char *needed)
@@ -141,6 +166,8 @@ Memory::Memory(Backing backing, int prot, std::size_t units)
 	  bytes_((units != 0 ? units : default_units(backing)) * unit_)
 {
 	const std::string thp(thp_dir);
+	if (is_thp(backing) && bytes_ > available_bytes() / 8)
+		throw Skip("not enough memory for " + std::to_string(bytes_ / kib) + " KiB of it");
 	if (is_hugetlb(backing)) // private copies need pages of their own beside the file's
 		keep(free_huge_pages(2 * bytes_ / unit_));
 	if (backing == Backing::thp)
@@ -346,6 +373,17 @@ std::uint64_t unreserved_huge_pages(std::size_t page_bytes)
 	return std::max(count("free_hugepages"), reserved) - reserved;
 }
 
+std::unique_ptr<SettingGuard> huge_page_pool(std::uint64_t pages, std::size_t page_bytes)
+{
+	const std::string path = huge_page_setting("nr_hugepages", page_bytes);
+	const std::uint64_t now = std::stoull(first_line(path));
+	if (pages > now && (pages - now) * page_bytes > available_bytes() / 4)
+		throw Skip("not enough memory for " + std::to_string(pages - now) +
+			   " more huge pages");
+	no_surplus_of_others(page_bytes);
+	return std::make_unique<SettingGuard>(path, std::to_string(pages));
+}
+
 std::unique_ptr<SettingGuard> free_huge_pages(std::size_t pages, std::size_t page_bytes)
 {
 	static std::mutex growing; // a thread must not write a size that another has outgrown
@@ -357,7 +395,7 @@ std::unique_ptr<SettingGuard> free_huge_pages(std::size_t pages, std::size_t pag
 	// Held also where there are enough: these may be another guard's, and go with it.
 	const std::uint64_t wanted =
 		std::stoull(first_line(path)) + pages - std::min<std::uint64_t>(available, pages);
-	auto guard = std::make_unique<SettingGuard>(path, std::to_string(wanted));
+	auto guard = huge_page_pool(wanted, page_bytes);
 	if (unreserved_huge_pages(page_bytes) < pages)
 		throw Skip("no " + std::to_string(pages) + " free huge pages of " +
 			   std::to_string(page_bytes / kib) + " KiB");

@@ -147,9 +147,15 @@ std::uint64_t unreserved_huge_pages(std::size_t page_bytes = huge_page_bytes());
 /// Path of a file, e.g. "enabled", about transparent huge pages of @p bytes.
 std::string thp_setting(std::size_t bytes, const std::string &name);
 
+/// Makes the pool one of @p pages huge pages of @p page_bytes, as far as the kernel can, while the
+/// guard lives. Throws Skip when this user may not, when that takes more than a quarter of the
+/// available memory and when other processes use surplus pages.
+std::unique_ptr<SettingGuard> huge_page_pool(std::uint64_t pages,
+					     std::size_t page_bytes = huge_page_bytes());
+
 /// Makes sure that at least @p pages huge pages of @p page_bytes are free and unreserved, growing
 /// the pool if this user may. While the guard lives, no other one's end takes them away. Throws
-/// Skip when there are not enough.
+/// Skip like huge_page_pool(), and when there are not enough.
 std::unique_ptr<SettingGuard> free_huge_pages(std::size_t pages,
 					      std::size_t page_bytes = huge_page_bytes());
 
