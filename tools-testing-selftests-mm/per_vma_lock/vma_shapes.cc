@@ -8,6 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +18,7 @@
 #include "support/child.h"
 #include "support/error.h"
 #include "support/event_counter.h"
+#include "support/session.h"
 #include "support/smaps.h"
 #include "support/story.h"
 #include "support/swap.h"
@@ -120,24 +123,31 @@ Story exec_story()
 	return story;
 }
 
+/// Locks the memory with the mlock2(2) flags @p flags. Throws Skip where this user may not.
+void lock(Memory &memory, unsigned flags)
+{
+	const int result = ::mlock2(memory.map().data(), memory.map().size(), flags);
+	if (result != 0 && errno == ENOMEM && !is_root())
+		throw Skip("mlock2: RLIMIT_MEMLOCK is too small");
+	supported(result, "mlock2");
+}
+
 /// Locks the memory without populating it.
 void lock_on_fault(Memory &memory)
 {
-	supported(::mlock2(memory.map().data(), memory.map().size(), MLOCK_ONFAULT), "mlock2");
+	lock(memory, MLOCK_ONFAULT);
 }
 
 std::vector<Story> locked_stories()
 {
-	const Step locked = [](Memory &memory) {
-		supported(::mlock(memory.map().data(), memory.map().size()), "mlock");
-	};
+	const Step locked = [](Memory &memory) { lock(memory, 0); };
 
 	return {
 		write_story("mlock_onfault_first_write/anon", Backing::anon, first_write,
 			    lock_on_fault),
 		write_story("mlock_onfault_first_write/memfd_private", Backing::memfd_private,
 			    first_write, lock_on_fault),
-		// mlock() populates writable private memory by writing.
+		// Locking populates writable private memory by writing.
 		write_story("write_after_mlock/anon", Backing::anon, vma_lock_suffices, locked),
 	};
 }
@@ -291,6 +301,18 @@ Story stack_story()
 	return story;
 }
 
+/// Calls @p page_out until the first page has gone, 100 times at most. Throws Skip.
+void until_paged_out(const Memory &memory, const std::function<void()> &page_out)
+{
+	unsigned char present = 1;
+	for (int tries = 0; tries < 100 && (present & 1) != 0; tries++) {
+		page_out();
+		checked(::mincore(memory.unit_at(0), page_bytes(), &present), "mincore");
+	}
+	if ((present & 1) != 0)
+		throw Skip("the page could not be swapped out");
+}
+
 std::vector<Story> swap_stories()
 {
 	auto swap = std::make_shared<std::unique_ptr<ZramSwap>>();
@@ -298,14 +320,8 @@ std::vector<Story> swap_stories()
 		for (std::size_t i = 0; i < memory.units(); i++)
 			store(memory.unit_at(i) + 1, other);
 		*swap = std::make_unique<ZramSwap>();
-		advise(memory, uapi::madv_pageout, "MADV_PAGEOUT");
-		unsigned char present = 1;
-		for (int tries = 0; tries < 100 && (present & 1) != 0; tries++) {
-			advise(memory, uapi::madv_pageout, "MADV_PAGEOUT");
-			checked(::mincore(memory.unit_at(0), memory.unit(), &present), "mincore");
-		}
-		if ((present & 1) != 0)
-			throw Skip("the page could not be swapped out");
+		until_paged_out(memory,
+				[&] { advise(memory, uapi::madv_pageout, "MADV_PAGEOUT"); });
 	};
 	// The second byte of every unit, and the first one of the memory if it is not 0.
 	const auto check = [=](std::uint8_t first) {
@@ -433,6 +449,22 @@ struct AdviceCase {
 
 class Advice : public testing::TestWithParam<AdviceCase>
 {
+    protected:
+	/// Gives the case's advice about all of @p memory. Throws Skip.
+	static void give(const Memory &memory)
+	{
+		const AdviceCase &what = GetParam();
+		std::uint8_t *start = memory.map().data();
+		const auto bytes = static_cast<long>(memory.map().size());
+		const long done = what.by_pidfd
+					  ? uapi::process_madvise_self(start, bytes, what.advice)
+					  : ::madvise(start, bytes, what.advice);
+		if (what.advice == uapi::madv_collapse)
+			collapsed(done);
+		else
+			supported(done, what.name);
+		EXPECT_EQ(done, what.by_pidfd ? bytes : 0);
+	}
 };
 
 TEST_P(Advice, DataIsRight)
@@ -458,13 +490,10 @@ TEST_P(Advice, DataIsRight)
 	expect_or_write(true);
 	if (what.backing == Backing::thp)
 		advise(memory, uapi::madv_hugepage, "MADV_HUGEPAGE");
-	if (what.by_pidfd) {
-		const long done =
-			uapi::process_madvise_self(memory.map().data(), bytes, what.advice);
-		EXPECT_EQ(supported(done, "process_madvise"), static_cast<long>(bytes));
-	} else {
-		advise(memory, what.advice, "madvise");
-	}
+	if (what.advice == uapi::madv_pageout)
+		until_paged_out(memory, [&] { give(memory); });
+	else
+		give(memory);
 	if (what.advice == uapi::madv_collapse) {
 		EXPECT_EQ(smaps_kib(memory.map().data(), "AnonHugePages"), bytes >> 10);
 	}

@@ -46,7 +46,18 @@ template <typename T> T supported(T result, const std::string &what)
 	throw_errno(what);
 }
 
-/// The same for mmap(2) and mremap(2).
+/// The same for MADV_COLLAPSE: throws Skip where a huge page, the pages to collapse or, in a
+/// sandbox, process_madvise(2) cannot be had. EINVAL is an error: every kernel with the tested code
+/// has MADV_COLLAPSE.
+template <typename T> T collapsed(T result)
+{
+	if (result == static_cast<T>(-1) && (errno == ENOMEM || errno == EBUSY || errno == EAGAIN ||
+					     errno == ENOSYS || errno == EPERM))
+		throw Skip(std::string("MADV_COLLAPSE: ") + std::strerror(errno));
+	return checked(result, "MADV_COLLAPSE");
+}
+
+/// The same as supported() for mmap(2) and mremap(2).
 inline void *supported(void *result, const std::string &what)
 {
 	supported(result == MAP_FAILED ? -1 : 0, what);
