@@ -176,9 +176,10 @@ Story wait_story(const Wait &wait, Backing backing, bool write, const ExpectedCo
 		else
 			load(memory.unit_at(0));
 	};
-	story.check = [=](Memory &memory) {
-		server->join();
-		check(memory);
+	story.check = check;
+	story.finish = [=](Memory &) {
+		if (server->joinable())
+			server->join();
 	};
 	return story;
 }

@@ -204,7 +204,7 @@ struct FuzzWorld::Slot {
 		const auto signal = signal_of([=] { store(target, 1); });
 		if (!signal)
 			return name_of(memory.backing()) + ": a write succeeded in spite of " + why;
-		if (signal->number != SIGSEGV || signal->address != target)
+		if (signal->number != SIGSEGV || !signal->in_page_of(target))
 			return name_of(memory.backing()) + ": wrong signal for a write to " + why;
 		return std::nullopt;
 	}
@@ -239,8 +239,8 @@ struct FuzzWorld::Slot {
 		Mapping target(request);
 		void *to =
 			::mremap(data, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target.data());
-		if (to == MAP_FAILED) {	     // split: more than one VMA
-			target.leave_hole(); // which mremap() has unmapped already
+		if (to == MAP_FAILED) { // more than one VMA: Linux 6.12 unmaps the target first
+			target.leave_hole();
 			return;
 		}
 		(moved_to.data() != nullptr ? moved_to : memory.map()).leave_hole();

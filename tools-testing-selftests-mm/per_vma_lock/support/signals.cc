@@ -1,10 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "support/signals.h"
 
+#include <cstdint>
 #include <mutex>
 #include <vector>
 
 #include "support/error.h"
+#include "support/mapping.h"
+
+namespace pvl
+{
+
+bool Caught::in_page_of(const void *byte) const
+{
+	const auto page = [](const void *place) {
+		return reinterpret_cast<std::uintptr_t>(place) / page_bytes();
+	};
+	return page(address) == page(byte);
+}
+
+} // namespace pvl
 
 namespace pvl::detail
 {

@@ -13,6 +13,9 @@ struct Caught {
 	int number = 0;
 	int code = 0;
 	const void *address = nullptr;
+
+	/// Whether it is in the page of @p byte: an s390 tells no more than the page.
+	[[nodiscard]] bool in_page_of(const void *byte) const;
 };
 
 namespace detail

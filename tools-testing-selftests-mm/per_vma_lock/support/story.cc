@@ -41,6 +41,26 @@ void expect_contents(Memory &memory, std::initializer_list<Change> changes)
 	}
 }
 
+/// Calls a story's last step when it ends.
+class Finish
+{
+    public:
+	Finish(const Story &story, Memory &memory) : story_(story), memory_(memory)
+	{
+	}
+	Finish(const Finish &) = delete;
+	Finish &operator=(const Finish &) = delete;
+	~Finish()
+	{
+		if (story_.finish)
+			story_.finish(memory_);
+	}
+
+    private:
+	const Story &story_;
+	Memory &memory_;
+};
+
 // Programs that link the support code without any story are fine.
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Stories);
 
@@ -48,8 +68,11 @@ TEST_P(Stories, DataIsRight)
 {
 	const Story &story = GetParam();
 	Memory memory(story.backing, story.prot, story.units);
+	const Finish finish(story, memory);
 
 	story.before(memory);
+	if (HasFailure())
+		return;
 	story.access(memory);
 	if (!HasFailure())
 		story.check(memory);
@@ -60,8 +83,11 @@ TEST_P(Stories, KeepsVmaLock)
 	const Story &story = GetParam();
 	LockCounter counter;
 	Memory memory(story.backing, story.prot, story.units);
+	const Finish finish(story, memory);
 
 	story.before(memory);
+	if (HasFailure())
+		return;
 	const LockEvents seen = counter.measure([&] { story.access(memory); });
 	if (!HasFailure())
 		story.check(memory);

@@ -22,8 +22,8 @@ using Step = std::function<void(Memory &)>;
 /// What happens to one piece of memory, told in three steps, and what the second one may cost.
 ///
 /// Each Story is two tests: DataIsRight runs all three steps; KeepsVmaLock measures the access and
-/// judges its cost. Steps may share state by capturing a std::shared_ptr: every test runs in a
-/// process of its own.
+/// judges its cost. Where a step fails those after it are left out. Steps may share state by
+/// capturing a std::shared_ptr: every test runs in a process of its own.
 struct Story {
 	/// Words separated by slashes and underscores, e.g. "uffd/copy/fresh_anon". What follows
 	/// the first slash is the test's name.
@@ -35,6 +35,9 @@ struct Story {
 	Step check;  ///< compares the outcome with what it has to be
 	int prot = PROT_READ | PROT_WRITE;
 	std::size_t units = 0; ///< 0: as many as is usual for the backing
+	/// Comes last however the others ended, even by an exception, while the memory is there;
+	/// must not throw. Empty: nothing.
+	Step finish{};
 };
 
 void PrintTo(const Story &story, std::ostream *out);

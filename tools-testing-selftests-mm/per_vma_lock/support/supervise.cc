@@ -34,11 +34,26 @@ void note_signal(int number)
 	noted_signal = number;
 }
 
-// The supervisor is gone: put the settings back, nobody else will.
+// The supervisor is gone: put the settings back and end forked children, nobody else will.
 void restore_and_exit(int /*number*/)
 {
 	SettingJournal::restore();
+	if (::getpgrp() == ::getpid())
+		::kill(0, SIGKILL);
 	::_exit(ksft_fail);
+}
+
+// A signal that is ignored (by nohup, in a job of the background) stays so.
+void handle_unless_ignored(int number, void (*handler)(int))
+{
+	struct sigaction action {
+	};
+	::sigaction(number, nullptr, &action);
+	if (action.sa_handler == SIG_IGN)
+		return;
+	action = {};
+	action.sa_handler = handler; // no SA_RESTART: poll() has to return
+	::sigaction(number, &action, nullptr);
 }
 
 [[noreturn]] void run_in_child(const std::function<int()> &body)
@@ -46,7 +61,7 @@ void restore_and_exit(int /*number*/)
 	::prctl(PR_SET_PDEATHSIG, SIGTERM);
 	::setpgid(0, 0);
 	std::signal(SIGTERM, restore_and_exit);
-	std::signal(SIGINT, SIG_DFL);
+	handle_unless_ignored(SIGINT, SIG_DFL);
 	int status = ksft_fail;
 	try {
 		status = body();
@@ -83,11 +98,8 @@ bool ended_in_time(const Fd &pidfd, Clock::time_point deadline)
 
 void install_stop_signals()
 {
-	struct sigaction action {
-	};
-	action.sa_handler = note_signal; // no SA_RESTART: poll() has to return
 	for (const int number : {SIGINT, SIGTERM, SIGHUP})
-		::sigaction(number, &action, nullptr);
+		handle_unless_ignored(number, note_signal);
 }
 
 int stop_signal() noexcept

@@ -21,16 +21,17 @@ struct Ending {
 	int restored = 0; ///< settings that it had left changed
 };
 
-/// From now on SIGINT, SIGTERM and SIGHUP end what supervise() runs instead of the caller.
+/// From now on SIGINT, SIGTERM and SIGHUP, but for those that are ignored, end what supervise()
+/// runs instead of the caller.
 void install_stop_signals();
 
 /// The last of these signals; 0: none yet.
 int stop_signal() noexcept;
 
 /// Runs @p body in a forked child and returns when that has ended, by itself or killed, with all
-/// its children; settings that it left changed are put back (see SettingJournal). Its exit status
-/// is what @p body returns, ksft_fail after an exception. Throws Skip without pidfd_open(2),
-/// std::system_error when fork(2) fails.
+/// its children; settings that it left changed are put back (see SettingJournal). That all happens
+/// too when the caller is killed. The child's exit status is what @p body returns, ksft_fail after
+/// an exception. Throws Skip without pidfd_open(2), std::system_error when fork(2) fails.
 Ending supervise(const std::function<int()> &body,
 		 std::optional<std::chrono::seconds> limit = std::nullopt);
 
