@@ -36,7 +36,37 @@ ok "README.md does not show other figures" other_results "$PVA_TOP/README.md" --
 ok "the cover letter shows the figures of the results" \
 	shows "$PVA_TOP/patches/cover-letter.txt" --text "$results"
 ok "the cover letter does not show other figures" other_results "$PVA_TOP/patches/cover-letter.txt" --text
-ok "the results are those of these patches" \
-	[ "$(jq -r .patch_ids "$results")" = "$(patch_ids v7.3)" ]
+# storm CASE: the line of question 3: how many of 1000 faults waited, retry + abort in a second.
+storm() {
+	jq -r --arg name "$1" '[.contention[] | select(.name == $name)] as $all
+		| def median(f): ($all[] | select(.figure == f) | [.base, .patched]);
+		median("blocking_locks_per_1000_faults") as [$waited, $waits]
+		| median("vma_lock_retry") as [$r, $rp] | median("vma_lock_abort") as [$a, $ap]
+		| [$waited, $waits, $r + $a, $rp + $ap] | map(tostring) | join(" +")' "$PVA_TOP/results/v7.3/contention.json"
+}
+storms_shown() {
+	local name
+	for name in anon/first_write memfd_private/first_write thp/first_read uffd_copy guard_install; do
+		grep -qE " $(storm "$name")$" "$PVA_TOP/patches/cover-letter.txt" || {
+			echo "$name: $(storm "$name")" && return 1
+		}
+	done
+}
+ok "the cover letter shows the faults beside a writer" storms_shown
+# preempt_shown: the sentence about preemptible RCU.
+preempt_shown() {
+	local name said
+	for name in anon/first_read/no_anon_vma anon/first_write/no_anon_vma thp/first_read/no_anon_vma \
+		uffd_copy/no_anon_vma populate_read/no_anon_vma; do
+		said=$(jq -r --arg name "$name" '.exact.cases[] | select(.name == $name) | "\(.base.min) to \(.patched.min)"' \
+			"$PVA_TOP/results/v7.3/preempt.json")
+		grep -qF "$said" "$PVA_TOP/patches/cover-letter.txt" || { echo "$name: $said" && return 1; }
+	done
+}
+ok "and what preemptible RCU costs" preempt_shown
+for file in results contention preempt; do
+	ok "$file.json is of these patches" \
+		[ "$(jq -r .patch_ids "$PVA_TOP/results/v7.3/$file.json")" = "$(patch_ids v7.3)" ]
+done
 ok "the results met the targets" "$PVA_TOP/scripts/bench" --check "$results"
 done_testing
