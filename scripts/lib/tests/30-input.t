@@ -35,6 +35,10 @@ capture mini $run --accel warp
 ok "unknown accelerator" exits 2 "--accel 'warp': auto, kvm or tcg"
 capture mini $run --config release
 ok "unknown configuration" exits 2 "unknown configuration 'release': fast, debug, kcsan or preempt"
+capture mini $run --only base --variant patch1
+ok "two ways to say which kernel" exits 2 "--only 'base' and --variant 'patch1' exclude each other"
+capture "$PVA_TOP/scripts/test" input nonsense
+ok "a test that there is not beside one that there is" exits 2 "no test is called 'nonsense'"
 capture mini "${image[@]}" v0.1 --variant patch7
 ok "a variant with more patches than there are" exits 2 "patches/v0.1 has 2 patches"
 capture mini scripts/test --nonsense
