@@ -197,11 +197,11 @@ void race_beside_mprotect_storm(Backing backing,
 	race.run_until([&](std::uint64_t) {
 		return Clock::now() >= (contended >= enough ? earliest_end : latest_end);
 	});
+	if (!why_not.empty())
+		throw Skip(why_not);
 	const std::string result = "trylocks failed in " + std::to_string(contended) + " of " +
 				   std::to_string(accesses) + " accesses";
 	std::cout << "# " << result << std::endl;
-	if (!why_not.empty())
-		throw Skip(why_not);
 	if (!testing::Test::HasFailure() && contended < enough)
 		throw Skip(result);
 }
@@ -464,8 +464,8 @@ TEST(Race, ExitWhileThreadsFault)
 					*faulting += first ? 1 : 0;
 				}
 			};
-			const std::array<std::jthread, threads> forever{std::jthread(write_all),
-									std::jthread(write_all)};
+			[[maybe_unused]] const std::array<std::jthread, threads> forever{
+				std::jthread(write_all), std::jthread(write_all)};
 			::pause();
 			::_exit(0);
 		}
