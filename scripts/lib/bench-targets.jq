@@ -27,7 +27,8 @@ def cost_targets:
 	elif .ratio == null then target("is measured"; true; null; false)
 	elif moved_from_the_read or (.name | IN($more | split(" ")[])) then empty
 	else at_most(1; "no more instructions than mainline") end,
-	if .name == "thp/first_read/no_anon_vma" then at_most(0.80; "huge zero page read")
+	if .ratio == null then empty
+	elif .name == "thp/first_read/no_anon_vma" then at_most(0.80; "huge zero page read")
 	elif .name == "guard_install/no_anon_vma" then at_most(0.70; "guard region in a fresh VMA")
 	elif .name == "uffd_copy/no_anon_vma" then at_most(0.96; "UFFDIO_COPY into a fresh VMA")
 	elif .name | test("^(anon|memfd_private)/first_write/") then below(1; "private write cheaper")

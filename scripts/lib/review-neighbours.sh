@@ -39,8 +39,8 @@ neighbour_offers() {
 		sed -n 's/^Version: /upstream linux /p'
 }
 
-# neighbour_list: "KIND PACKAGE VERSION SUITE" of what is from 6.12 to 7.3. Of
-# the upstream tarballs, which several Debian versions share, each once.
+# neighbour_list: "KIND PACKAGE VERSION SUITE" of what is from 6.12 to 7.3: of each
+# kind and stable series (6.12, 6.16, ...) the newest.
 neighbour_list() {
 	local suite kind package version
 	for suite in "${neighbour_suites[@]}"; do
@@ -49,7 +49,8 @@ neighbour_list() {
 		if ! version_below "${version%%-*}" 6.12 && version_below "${version%%-*}" 7.4; then
 			printf '%s %s %s %s %s\n' "$(neighbour_name "$kind" "$version")" "$kind" "$package" "$version" "$suite"
 		fi
-	done | sort -V -u -k1,1 | cut -d' ' -f2-
+	done | sort -V -u -k1,1 | awk '{ split($4, part, /[.-]/); last[$2 " " part[1] "." part[2]] = $0 }
+		END { for (series in last) print last[series] }' | sort -V | cut -d' ' -f2-
 }
 
 neighbour_name() {
@@ -75,7 +76,7 @@ neighbour_fetch() {
 	rm -rf "$dir" "$download" && mkdir -p "$dir" "$download" || return
 	mapfile -t keep < <(neighbour_directories | sed 's|^|*/|')
 	if [ "$kind" = package ]; then
-		(cd "$download" && neighbour_apt apt-get "$suite" download "$what") &&
+		(cd "$download" && neighbour_apt apt-get "$suite" download "$what" >&2) &&
 			dpkg-deb --fsys-tarfile "$download"/*.deb | tar -xO --wildcards './usr/src/linux-source-*.tar.xz'
 	else
 		(cd "$download" && neighbour_apt apt-get "$suite" --download-only source "$what" >&2) &&
@@ -94,7 +95,7 @@ neighbour_applies() {
 	while read -r patch; do
 		if ! git -C "$work" apply --verbose "$patch" >"$work.log" 2>&1; then
 			printf 'rejected\tpatch %s: %s\n' "$(basename "$patch" | cut -c1-4)" \
-				"$(sed -n 's/^error: //p' "$work.log" | head -n 1)"
+				"$(sed -n 's/^error: //p' "$work.log" | grep -v '^while searching' | head -n 1)"
 			rm -rf "$work" "$work.log"
 			return
 		fi
