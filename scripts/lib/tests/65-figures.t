@@ -64,7 +64,15 @@ preempt_shown() {
 	done
 }
 ok "and what preemptible RCU costs" preempt_shown
-for file in results contention preempt; do
+# memory_shown: what huge zero page reads leave behind.
+memory_shown() {
+	local said
+	said=$(jq -r '.memory | "\(.base.anon_vma_objects) (\(.base.slab_bytes_more) bytes of slab)"' \
+		"$PVA_TOP/results/v7.3/scaling.json")
+	grep -qF "$said" "$PVA_TOP/patches/cover-letter.txt" || { echo "$said" && return 1; }
+}
+ok "and what huge zero page reads leave behind" memory_shown
+for file in results contention preempt scaling; do
 	ok "$file.json is of these patches" \
 		[ "$(jq -r .patch_ids "$PVA_TOP/results/v7.3/$file.json")" = "$(patch_ids v7.3)" ]
 done
