@@ -79,7 +79,7 @@ std::uint64_t available_bytes()
 void no_surplus_of_others(std::size_t page_bytes)
 {
 	static std::set<std::size_t> known;
-	constexpr int patience = 100; // pages that an io_uring pinned are freed after its end
+	constexpr int patience = 1000; // pages that an io_uring pinned are freed after its end
 	constexpr useconds_t pause_us = 10000;
 
 	if (known.contains(page_bytes))
