@@ -200,6 +200,11 @@ Story fixed_story(const std::string &name, Backing backing, const ExpectedCost &
 		EXPECT_EQ(io->ring->submit_and_wait(), static_cast<int>(little));
 		expect_read_in(memory);
 	};
+	// Else the pages are freed some time after this process, while the next test wants them.
+	story.finish = [=](Memory &) {
+		if (io->ring)
+			::io_uring_unregister_buffers(io->ring->get());
+	};
 	return story;
 }
 
