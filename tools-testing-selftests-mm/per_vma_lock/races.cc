@@ -31,6 +31,7 @@
 #include "support/session.h"
 #include "support/setting.h"
 #include "support/signals.h"
+#include "support/smaps.h"
 #include "support/uapi.h"
 #include "support/userfault.h"
 
@@ -157,14 +158,17 @@ std::string uncountable()
 }
 
 /// Does @p access, which needs an anon_vma, in fresh memory again and again while another thread
-/// keeps the mmap_lock busy, until tries for the mmap_lock failed in enough of them. Throws Skip if
-/// that takes too long, and at the end if these cannot be counted.
+/// keeps the mmap_lock busy, until tries for the mmap_lock failed in @p wanted of them (scaled by
+/// --scale). Each of these is shown to @p judge, which may be empty. Throws Skip if that takes too
+/// long, and at the end if these cannot be counted.
 void race_beside_mprotect_storm(Backing backing,
-				const std::function<void(Memory &, Random &)> &access)
+				const std::function<void(Memory &, Random &)> &access,
+				const std::function<void(Memory &, const LockEvents &)> &judge = {},
+				std::uint64_t wanted = 20)
 {
 	using Clock = std::chrono::steady_clock;
 	const std::string why_not = uncountable();
-	const std::uint64_t enough = why_not.empty() ? session().scaled(20) : 0;
+	const std::uint64_t enough = why_not.empty() ? session().scaled(wanted) : 0;
 	const auto after = [](std::uint64_t ms) {
 		return Clock::now() + std::chrono::milliseconds(session().scaled(ms));
 	};
@@ -188,7 +192,11 @@ void race_beside_mprotect_storm(Backing backing,
 		if (!counter)
 			counter.emplace();
 		const LockEvents seen = counter->measure([&] { access(memory, random); });
-		contended += seen.failed_locks != 0 ? 1 : 0;
+		if (seen.failed_locks == 0)
+			return;
+		contended++;
+		if (judge)
+			judge(memory, seen);
 	});
 	race.add([&](Random &random) {
 		const int prot = random.one_in(2) ? PROT_READ : read_write;
@@ -234,6 +242,43 @@ TEST(Race, HugePageReadsThenWritesBesideMprotectStorm)
 		EXPECT_EQ(load(memory.unit_at(0)), 0);
 		write_and_check(memory.unit_at(0), random);
 	});
+}
+
+/// A write to the huge zero folio that has to wait for the mmap_lock prepares the anon_vma under
+/// it, and no more: it faults again, and copies the huge folio under the VMA lock.
+TEST(Race, HugeZeroFolioReadsThenWritesBesideMprotectStorm)
+{
+	const SettingGuard zero_page(zero_page_file, "1");
+	const Session &run = session();
+	const bool judged = run.expect != Expect::automatic || run.series_applied;
+	const std::uint64_t faults = run.expect == Expect::mainline ? 2 : 3;
+	std::atomic<std::uint64_t> huge{0};
+	std::atomic<std::uint64_t> refaulted{0};
+
+	race_beside_mprotect_storm(
+		Backing::thp,
+		[](Memory &memory, Random &random) {
+			EXPECT_EQ(load(memory.unit_at(0)), 0);
+			write_and_check(memory.unit_at(0), random);
+		},
+		[&](Memory &memory, const LockEvents &seen) {
+			if (!is_large_folio(memory.unit_at(0), memory.unit()))
+				return;
+			huge++;
+			refaulted += seen.page_faults == 3 ? 1 : 0;
+			if (judged)
+				EXPECT_EQ(seen.page_faults, faults);
+		},
+		5);
+	if (huge == 0)
+		throw Skip("this kernel splits the huge zero folio");
+	std::cout << "# refaulted " << refaulted << " of " << huge << " verdict "
+		  << (refaulted == huge ? "patched"
+		      : refaulted == 0	? "mainline"
+					: "other")
+		  << std::endl;
+	if (!judged)
+		throw Skip("series not applied");
 }
 
 TEST(Race, UserfaultfdCopyBesideMprotectStorm)
