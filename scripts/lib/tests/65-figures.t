@@ -72,14 +72,14 @@ memory_shown() {
 	grep -qF "$said" "$PVA_TOP/patches/cover-letter.txt" || { echo "$said" && return 1; }
 }
 ok "and what huge zero page reads leave behind" memory_shown
-# worse_shown: the workload that the series makes slower.
-worse_shown() {
+# zero_writes_shown: the workload that is the worst case of writes to the huge zero folio.
+zero_writes_shown() {
 	local said
 	said=$(jq -r '[.workloads[] | select(.name == "thp-read-mostly") | (.ratio * 1000 | round + 10000 | tostring)]
 		| map("\(.[1:2]).\(.[2:])") | join(" +")' "$PVA_TOP/results/v7.3/workloads.json")
 	grep -qE "thp-read-mostly +$said$" "$PVA_TOP/patches/cover-letter.txt" || { echo "$said" && return 1; }
 }
-ok "and the workload that gets slower" worse_shown
+ok "and the workload of writes to the huge zero folio" zero_writes_shown
 for file in results contention preempt scaling workloads; do
 	ok "$file.json is of these patches" \
 		[ "$(jq -r .patch_ids "$PVA_TOP/results/v7.3/$file.json")" = "$(patch_ids v7.3)" ]
