@@ -15,7 +15,7 @@ set -euo pipefail
 # series does not.
 changed_tests() {
 	ktap_lines "$1" | awk '
-		$1 == "fault" && $NF == "mainline" { changed = 1 }
+		/ verdict mainline$/ { changed = 1 }
 		/^(not )?ok [0-9]+ / {
 			sub(/^(not )?ok [0-9]+ (- )?/, ""); sub(/ #.*/, "")
 			if (changed) print
