@@ -80,7 +80,21 @@ zero_writes_shown() {
 	grep -qE "thp-read-mostly +$said$" "$PVA_TOP/patches/cover-letter.txt" || { echo "$said" && return 1; }
 }
 ok "and the workload of writes to the huge zero folio" zero_writes_shown
-for file in results contention preempt scaling workloads; do
+# variants_shown: the table of question 7.
+variants_shown() {
+	local name said
+	for name in anon/first_read/no_anon_vma anon/first_write/no_anon_vma anon/first_write/anon_vma \
+		memfd_private/first_read/no_anon_vma memfd_private/first_write/no_anon_vma \
+		memfd_shared/first_write/no_anon_vma thp/first_read/no_anon_vma uffd_copy/no_anon_vma \
+		guard_install/no_anon_vma; do
+		said=$(jq -r --arg name "$name" '. as $all | ["base", "patched", "check-in-handle_mm_fault", "check-late"]
+			| map(. as $v | $all.variants[] | select(.case == $name and .variant == $v) | .min | tostring)
+			| join(" +")' "$PVA_TOP/results/v7.3/variants.json")
+		grep -qE " $said$" "$PVA_TOP/patches/cover-letter.txt" || { echo "$name: $said" && return 1; }
+	done
+}
+ok "and what other ways would cost" variants_shown
+for file in results contention preempt scaling workloads variants; do
 	ok "$file.json is of these patches" \
 		[ "$(jq -r .patch_ids "$PVA_TOP/results/v7.3/$file.json")" = "$(patch_ids v7.3)" ]
 done
