@@ -73,3 +73,23 @@ scaling_part() {
 		done
 	done | jq -s . >"$output/scaling.json"
 }
+
+# variants_part OUTPUT MAINLINE PATCHED INITRAMFS BASE CONFIG: OUTPUT/variants.json: the
+# cost on both kernels, and if the series were made differently: with each of the diffs in
+# variants/ on top of it.
+variants_part() {
+	local output=$1 programs=$4 diff name image file
+	local names=(base patched) images=("$2" "$3")
+	for diff in "$PVA_LIB"/variants/*.diff; do
+		names+=("$(basename -s .diff "$diff")")
+		image=$(kernel_image "$5" "mutant:$diff" "$6") || exit
+		images+=("$image")
+	done
+	for name in "${!names[@]}"; do
+		file=$output/samples/variant-${names[name]}.jsonl
+		note "${names[name]}"
+		exact_run "$file" "${images[name]}" "$programs" "--samples 100 --heavy-samples 3 --event-samples 1"
+		jq -c --arg variant "${names[name]}" 'select(.record == "cost")
+			| { variant: $variant, case: .name, min, median }' "$file"
+	done | jq -s . >"$output/variants.json"
+}

@@ -6,9 +6,10 @@
 
 # load_part contention|workloads OUTPUT MAINLINE PATCHED INITRAMFS PAIRS SECONDS:
 # OUTPUT/PART.json. The kernels alternate, so that what changes on the host in
-# the meantime meets both; two virtual CPUs, which TCG runs in a thread each.
+# the meantime meets both; two virtual CPUs, which TCG runs in a thread each. A guest
+# that a busy host did not let get anywhere is booted again, once.
 load_part() {
-	local part=$1 output=$2 programs=$5 pairs=$6 seconds=$7 pair variant image accel files=()
+	local part=$1 output=$2 programs=$5 pairs=$6 seconds=$7 pair variant image accel guest files=()
 	accel=$(accelerator auto)
 	for ((pair = 1; pair <= pairs; pair++)); do
 		for variant in base patched; do
@@ -16,9 +17,9 @@ load_part() {
 			[ "$variant" = base ] || image=$4
 			note "$part, pair $pair of $pairs: $variant"
 			files+=("$output/samples/$part-$variant-$pair.jsonl")
-			bench_guest "${files[-1]}" "$image" "$programs" \
-				"/bench/fault_load $part --milliseconds ${seconds}000" \
-				--smp 2 --memory 2048 --accel "$accel" ||
+			guest=("${files[-1]}" "$image" "$programs" "/bench/fault_load $part --milliseconds ${seconds}000"
+				--smp 2 --memory 2048 --accel "$accel")
+			bench_guest "${guest[@]}" || { note "once more" && bench_guest "${guest[@]}"; } ||
 				die 1 "fault_load failed in the $variant kernel: see above and ${files[-1]}.console.out"
 		done
 	done

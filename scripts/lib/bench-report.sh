@@ -83,7 +83,7 @@ targets_verdict() {
 # results_table FILE: every part as aligned tables.
 results_table() {
 	local part
-	for part in exact contention workloads scaling memory; do
+	for part in exact contention workloads scaling memory variants; do
 		jq -e --arg part "$part" '.[$part]' "$1" >/dev/null || continue
 		printf '\n%s\n' "$(part_title "$part")"
 		jq -r -L "$PVA_LIB" "include \"bench-rows\"; ${part}_rows | @tsv" "$1" | column -t -s $'\t'
@@ -97,6 +97,7 @@ part_title() {
 	workloads) echo "Known workloads, operations per second" ;;
 	scaling) echo "Instructions per fault as the process grows" ;;
 	memory) echo "What many huge zero page reads leave behind" ;;
+	variants) echo "Instructions per fault if the series were made differently (scripts/lib/variants)" ;;
 	esac
 }
 
@@ -115,7 +116,7 @@ results_report() {
 	{
 		printf '<!-- SPDX-License-Identifier: GPL-2.0 -->\n# What a page fault costs, mainline beside patched\n\n'
 		jq -r '"Linux \(.release), \(.date), \(.versions.qemu), \(.versions.compiler)."' "$results"
-		for part in exact contention workloads scaling memory; do
+		for part in exact contention workloads scaling memory variants; do
 			jq -e --arg part "$part" '.[$part]' "$results" >/dev/null || continue
 			printf '\n## %s\n\n' "$(part_title "$part")"
 			if [ "$part" = exact ]; then printf '![patched / mainline](cost.svg)\n\n'; fi
@@ -194,8 +195,12 @@ scaling_chart() {
 
 # results_compare A B: the exact parts of two results, patched beside patched.
 results_compare() {
-	results_valid "$1"
-	results_valid "$2"
+	local file
+	for file; do
+		results_valid "$file"
+		jq -e '.exact.cases | length > 0' "$file" >/dev/null ||
+			die 2 "$file has no exact part: there is nothing to compare"
+	done
 	jq -r -n -L "$PVA_LIB" --slurpfile a "$1" --slurpfile b "$2" \
 		'include "bench-rows"; compare_rows($a[0]; $b[0]) | @tsv' | column -t -s $'\t'
 }

@@ -43,6 +43,13 @@ def memory_rows:
 	(.memory | .base as $base | .patched as $patched | $base | keys_unsorted[]
 		| [., ($base[.] | shown), ($patched[.] | shown)]);
 
+def variants_rows:
+	(.variants | map(.variant) | reduce .[] as $v ([]; if index($v) then . else . + [$v] end)) as $kernels
+	| ["fault"] + $kernels,
+	(.variants | map(.case) | reduce .[] as $c ([]; if index($c) then . else . + [$c] end)) as $cases
+	| $cases[] as $case
+	| [$case] + [$kernels[] as $kernel | .variants[] | select(.case == $case and .variant == $kernel) | .min | shown];
+
 def compare_rows($a; $b):
 	["fault", "A mainline", "B mainline", "A patched", "B patched", "B - A patched"],
 	($a.exact.cases // [] | map({ key: .name, value: . }) | from_entries) as $old

@@ -87,6 +87,11 @@ ok "results without the exact part are refused" exits 2 "no exact part"
 capture "$bench" --compare "$good" "$good"
 ok "--compare shows both" exits 0 'anon/first_read/no_anon_vma +1141 +1141 +1141 +1141 +0'
 
+jq 'del(.exact)' "$good" >"$TAP_DIR/inexact.json"
+capture "$bench" --compare "$good" "$TAP_DIR/inexact.json"
+ok "--compare of results without the exact part" exits 2 "inexact.json has no exact part"
+capture "$bench" --check "$good" --contention
+ok "--check of a file does not measure" exits 2 "it does not go with --contention"
 capture "$bench" --frobnicate
 ok "an unknown option is refused" exits 2 "unknown option '--frobnicate'"
 capture "$bench" --runs 0
