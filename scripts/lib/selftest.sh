@@ -82,3 +82,9 @@ is_slow() {
 slow_arguments() {
 	! is_slow "$1" || printf -- '--scale=10 --test-timeout=240'
 }
+
+# kernel_parameters CONFIG: for the command line of such a kernel. KCSAN watches every
+# 4000th access by default, for 80 us: too few in a run of minutes.
+kernel_parameters() {
+	[ "$1" != kcsan ] || printf 'kcsan.skip_watch=300 kcsan.udelay_task=300\n'
+}

@@ -54,9 +54,30 @@ tree_import() {
 		git_cache update-ref "refs/trees/$(tree_name "$1")" "$commit"
 }
 
+# variant_check BASE VARIANT: dies when there is no such variant. Does not need the
+# source.
+variant_check() {
+	local base=$1 variant=$2 patches
+	mapfile -t patches < <(base_patches "$base")
+	case $variant in
+	base) return ;;
+	patched) ;;
+	patch[1-9])
+		[ "${variant#patch}" -le ${#patches[@]} ] ||
+			die 2 "variant '$variant': patches/$base has ${#patches[@]} patches"
+		;;
+	mutant:*)
+		[ -r "${variant#mutant:}" ] || die 2 "variant '$variant': cannot read '${variant#mutant:}'"
+		;;
+	*) die 2 "unknown variant '$variant': base, patched, patchN or mutant:FILE" ;;
+	esac
+	[ ${#patches[@]} -gt 0 ] || die 2 "there are no patches in patches/$base"
+}
+
 # variant_commit BASE VARIANT
 variant_commit() {
 	local base=$1 variant=$2 start patches=() file=
+	variant_check "$base" "$variant"
 	start=$(source_commit "$base") || exit
 	mapfile -t patches < <(base_patches "$base")
 	case $variant in
@@ -64,20 +85,9 @@ variant_commit() {
 		printf '%s\n' "$start"
 		return
 		;;
-	patched) ;;
-	patch[1-9])
-		[ "${variant#patch}" -le ${#patches[@]} ] ||
-			die 2 "variant '$variant': patches/$base has ${#patches[@]} patches"
-		patches=("${patches[@]:0:${variant#patch}}")
-		;;
-	mutant:*)
-		file=${variant#mutant:}
-		[ -r "$file" ] || die 2 "variant '$variant': cannot read '$file'"
-		file=$(realpath -- "$file")
-		;;
-	*) die 2 "unknown variant '$variant': base, patched, patchN or mutant:FILE" ;;
+	patch[1-9]) patches=("${patches[@]:0:${variant#patch}}") ;;
+	mutant:*) file=$(realpath -- "${variant#mutant:}") ;;
 	esac
-	[ ${#patches[@]} -gt 0 ] || die 2 "there are no patches in patches/$base"
 	series_commit "$start" "$file" "${patches[@]}"
 }
 
@@ -90,6 +100,7 @@ series_commit() {
 	ref=refs/series/$start/$key
 	if ! git_cache rev-parse -q --verify "$ref" 2>/dev/null; then
 		mkdir -p "$PVA_CACHE/log"
+		exec 8>"$dir.lock" && flock 8 # another run may be applying something else there
 		apply_tree "$start" "$dir" "$@" ${diff:+"$diff"} >"$log" 2>&1 ||
 			die 3 "cannot check out $start: see $log"
 		git_fixed -C "$dir" am -q --committer-date-is-author-date --no-gpg-sign "$@" >"$log" 2>&1 ||
@@ -100,6 +111,7 @@ series_commit() {
 			git_fixed -C "$dir" commit -q --no-verify --no-gpg-sign -m "${diff##*/}"
 		fi
 		git_cache update-ref "$ref" "$(git -C "$dir" rev-parse HEAD)"
+		exec 8>&-
 		git_cache rev-parse --verify "$ref"
 	fi
 }

@@ -37,6 +37,14 @@ capture mini $run --config release
 ok "unknown configuration" exits 2 "unknown configuration 'release': fast, debug, kcsan or preempt"
 capture mini $run --only base --variant patch1
 ok "two ways to say which kernel" exits 2 "--only 'base' and --variant 'patch1' exclude each other"
+capture mini $run --variant typo
+ok "a variant that there is not, before anything is built" exits 2 "unknown variant 'typo'"
+capture mini $run --filter "Fault.*'"
+ok "a filter with a quote" exits 2 "--filter 'Fault.\*''"
+capture mini $run --output /proc/nowhere
+ok "--output that cannot be made, before anything is built" exits 3 "--output '/proc/nowhere': cannot be made"
+capture mini $run --expect ''
+ok "an option with an empty value" exits 2 "--expect needs a value"
 capture "$PVA_TOP/scripts/test" input nonsense
 ok "a test that there is not beside one that there is" exits 2 "no test is called 'nonsense'"
 capture mini "${image[@]}" v0.1 --variant patch7
