@@ -31,6 +31,19 @@ cell_pair() {
 		| .verdict = (if .detail == "" then "good" else "bad" end)'
 }
 
+# cell_judged ARCH COMPILER KIND SWITCH: as cell_pair. The unpatched tree is only
+# compiled if the patched one has something to say: else nothing of it can be new.
+cell_judged() {
+	local patched
+	patched=$(cell "$@" patched) || return
+	if jq -e '.objects > 0 and (.messages + .failed) == []' <<<"$patched" >/dev/null; then
+		jq -nc --argjson p "$patched" '{ objects: $p.objects, text_base: null, text_patched: $p.text, new: [],
+			failed_unpatched: [], detail: "", verdict: "good" }'
+	else
+		cell_pair "$@"
+	fi
+}
+
 # matrix_cells ARCH COMPILER: what is to be compiled for it: "KIND SWITCH".
 matrix_cells() {
 	local kind switch
@@ -70,12 +83,12 @@ matrix_row() {
 		if [ "$state" = bad ]; then
 			json=$(jq -nc --arg detail "$reason" '{ verdict: "bad", detail: $detail }')
 		else
-			json=$(cell_pair "$arch" "$compiler" "$kind" "$switch") ||
+			json=$(cell_judged "$arch" "$compiler" "$kind" "$switch") ||
 				json=$(jq -nc '{ verdict: "bad", detail: "make prepare fails: see the log of the build" }')
 		fi
 		jq -c --arg base "$REVIEW_BASE" --arg arch "$arch" --arg compiler "$compiler" --arg kind "$kind" \
 			--arg off "${switch/none/}" '{ base: $base, arch: $arch, compiler: $compiler, kind: $kind, off: $off,
-			objects: 0, text_base: 0, text_patched: 0 } + .' <<<"$json" >>"$REVIEW_OUTPUT/cells.jsonl"
+			objects: 0, text_base: null, text_patched: null } + .' <<<"$json" >>"$REVIEW_OUTPUT/cells.jsonl"
 		if [ "$(jq -r .verdict <<<"$json")" = bad ]; then
 			bad=$((bad + 1))
 			jq -r --arg cell "$kind, $switch off" '"\($cell): \(.detail)", (.new // [])[]' <<<"$json" >>"$log"

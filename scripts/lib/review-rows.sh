@@ -134,10 +134,10 @@ report_write() {
 		jq -r '"Verdict: **\(.verdict)**, \(.rows | length) rows\(if .quick then ", --quick" else "" end)\n"' "$dir/report.json"
 		markdown_table '.rows[] | [.verdict, .base, .row, .detail]' verdict base row detail
 		if [ -s "$dir/cells.jsonl" ]; then
-			printf '\n## Compile matrix\n\nUnpatched beside patched; text in bytes, all touched objects.\n\n'
+			printf '\n## Compile matrix\n\nText in bytes, all touched objects. Unpatched only where the patched tree has messages.\n\n'
 			markdown_table '.compile[] | [.base, .arch, .compiler, .kind, .off, .verdict, (.objects | tostring),
-				(.text_base | tostring), (.text_patched | tostring),
-				(.text_patched - .text_base | tostring), .detail]' \
+				(.text_base // "-" | tostring), (.text_patched // "-" | tostring),
+				(if .text_base then .text_patched - .text_base | tostring else "-" end), .detail]' \
 				base arch compiler config off verdict objects 'text unpatched' 'text patched' difference detail
 		fi
 		if [ -s "$dir/size.md" ]; then

@@ -49,6 +49,18 @@ cell_is base 0 '' ''
 cell_is patched 0 '' ''
 ok "nothing compiled" judged 'bad no object was compiled'
 
+quiet() {
+	[ "$(cell_judged x86_64 gcc defconfig none | jq -c '[.verdict, .objects, .text_base, .text_patched]')" = "$1" ]
+}
+rm "$TAP_DIR/cell.base"
+cell_is patched 3 '' ''
+ok "nothing to say: not compiled unpatched" quiet '["good",3,null,100]'
+cell_is base 3 '' ''
+cell_is patched 3 'mm/memory.c:20:1: warning: new' ''
+ok "something to say: compiled unpatched, too" quiet '["bad",3,100,100]'
+cell_is base 3 'mm/memory.c:10:1: warning: new' ''
+ok "which may have said it as well" quiet '["good",3,100,100]'
+
 # cell_json reads what make left behind.
 mkdir -p "$TAP_DIR/out/mm" "$TAP_DIR/tree"
 echo 'int f(int x) { return x * 3; }' | gcc -x c -c -o "$TAP_DIR/out/mm/a.o" -
