@@ -63,7 +63,7 @@ ExpectedCost expected_cost(const Case &what)
 	const bool read = access == Access::first_read;
 	if (backing == Backing::hugetlb_private) // no zero page: the read allocates
 		return ExpectedCost::both(read ? one_trylock : vma_lock_only);
-	if (backing == Backing::thp) // the huge zero page needs no anon_vma
+	if (is_anon_thp(backing)) // the huge zero page needs no anon_vma
 		return read ? ExpectedCost{one_trylock, vma_lock_only}
 			    : ExpectedCost{vma_lock_only, one_trylock};
 	return ExpectedCost::both(read ? vma_lock_only : one_trylock);
@@ -150,7 +150,7 @@ class LargeFolio : public testing::TestWithParam<Backing>
 // that it is a read that maps the file's folio.
 TEST_P(LargeFolio, IsMappedByTheFirstFault)
 {
-	const bool shmem = GetParam() != Backing::thp && GetParam() != Backing::mthp;
+	const bool shmem = !is_anon_thp(GetParam()) && GetParam() != Backing::mthp;
 	const auto fallbacks = [=](std::size_t bytes) {
 		return first_line(thp_setting(bytes, shmem ? "stats/shmem_fallback"
 							   : "stats/anon_fault_fallback"));
@@ -169,8 +169,8 @@ TEST_P(LargeFolio, IsMappedByTheFirstFault)
 }
 
 INSTANTIATE_TEST_SUITE_P(Fault, LargeFolio,
-			 testing::Values(Backing::thp, Backing::mthp, Backing::shmem_thp_private,
-					 Backing::shmem_thp_shared),
+			 testing::Values(Backing::thp, Backing::thp_always, Backing::mthp,
+					 Backing::shmem_thp_private, Backing::shmem_thp_shared),
 			 [](const testing::TestParamInfo<Backing> &info) {
 				 return name_of(info.param);
 			 });

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <csignal>
 #include <string>
 #include <vector>
 
@@ -28,25 +29,42 @@ void install_guard(Memory &memory)
 
 void remove_guard(Memory &memory)
 {
-	checked(::madvise(memory.unit_at(1), memory.unit(), uapi::madv_guard_remove),
-		"MADV_GUARD_REMOVE");
+	supported(::madvise(memory.unit_at(1), memory.unit(), uapi::madv_guard_remove),
+		  "MADV_GUARD_REMOVE");
+}
+
+/// The same @p advice by process_madvise(2).
+Step by_process_madvise(int advice)
+{
+	return [=](Memory &memory) {
+		const long done =
+			uapi::process_madvise_self(memory.unit_at(1), memory.unit(), advice);
+		EXPECT_EQ(supported(done, "process_madvise of a guard region"),
+			  static_cast<long>(memory.unit()));
+	};
 }
 
 void expect_guard(Memory &memory)
 {
 	std::uint8_t *target = memory.unit_at(1);
-	EXPECT_TRUE(signal_of([=] { load(target); })) << "no guard region";
+	const auto caught = signal_of([=] { load(target); });
+	ASSERT_TRUE(caught) << "no guard region";
+	EXPECT_EQ(caught->number, SIGSEGV);
+	EXPECT_EQ(caught->code, SEGV_MAPERR);
+	EXPECT_EQ(caught->address, target);
 }
 
 Story install(const std::string &name, Backing backing, const ExpectedCost &cost,
-	      const Step &before = nothing)
+	      const Step &before = nothing, const Step &access = install_guard,
+	      int prot = PROT_READ | PROT_WRITE)
 {
 	Story story;
 	story.kind = "guard/install/" + name;
 	story.backing = backing;
+	story.prot = prot;
 	story.cost = cost;
 	story.before = before;
-	story.access = install_guard;
+	story.access = access;
 	story.check = [](Memory &memory) {
 		expect_guard(memory);
 		remove_guard(memory);
@@ -56,31 +74,14 @@ Story install(const std::string &name, Backing backing, const ExpectedCost &cost
 	return story;
 }
 
-Story install_by_process_madvise()
+Story remove(const std::string &name, const Step &before, const Step &access)
 {
 	Story story;
-	story.kind = "guard/process_madvise_install/fresh_anon";
-	story.backing = Backing::anon;
-	story.cost = {one_blocking, one_trylock};
-	story.access = [](Memory &memory) {
-		const long done = uapi::process_madvise_self(memory.unit_at(1), memory.unit(),
-							     uapi::madv_guard_install);
-		EXPECT_EQ(supported(done, "process_madvise of a guard region"),
-			  static_cast<long>(memory.unit()));
-	};
-	story.before = nothing;
-	story.check = expect_guard;
-	return story;
-}
-
-Story remove_story()
-{
-	Story story;
-	story.kind = "guard/remove/anon";
+	story.kind = "guard/remove/" + name;
 	story.backing = Backing::anon;
 	story.cost = ExpectedCost::both(vma_lock_only);
-	story.before = install_guard;
-	story.access = remove_guard;
+	story.before = before;
+	story.access = access;
 	story.check = [](Memory &memory) { expect_contents(memory, {}); };
 	return story;
 }
@@ -89,16 +90,25 @@ std::vector<Story> stories()
 {
 	std::vector<Story> all;
 	constexpr ExpectedCost free_of_mmap_lock = ExpectedCost::both(vma_lock_only);
+	constexpr ExpectedCost prepares{one_blocking, one_trylock};
 	const Step with_anon_vma = [](Memory &memory) { memory.prepare_anon_vma(); };
 
-	all.push_back(install("fresh_anon", Backing::anon, {one_blocking, one_trylock}));
+	all.push_back(install("fresh_anon", Backing::anon, prepares));
+	all.push_back(install("fresh_anon_by_process_madvise", Backing::anon, prepares, nothing,
+			      by_process_madvise(uapi::madv_guard_install)));
+	// No VM_WRITE: the marker needs an anon_vma all the same.
+	all.push_back(install("fresh_read_only_anon", Backing::anon, prepares, nothing,
+			      install_guard, PROT_READ));
 	all.push_back(
 		install("anon_with_anon_vma", Backing::anon, free_of_mmap_lock, with_anon_vma));
 	all.push_back(install("fresh_memfd_private", Backing::memfd_private, free_of_mmap_lock));
 	all.push_back(install("fresh_disk_private", Backing::disk_private, free_of_mmap_lock));
 	all.push_back(install("memfd_shared", Backing::memfd_shared, free_of_mmap_lock));
-	all.push_back(install_by_process_madvise());
-	all.push_back(remove_story());
+	all.push_back(remove("anon", install_guard, remove_guard));
+	all.push_back(remove("anon_by_process_madvise", install_guard,
+			     by_process_madvise(uapi::madv_guard_remove)));
+	// Without any there is nothing to remove: no need of an anon_vma.
+	all.push_back(remove("fresh_anon", nothing, remove_guard));
 	return all;
 }
 

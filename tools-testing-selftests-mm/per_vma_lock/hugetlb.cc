@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <string>
 #include <thread>
 #include <vector>
@@ -176,13 +177,14 @@ TEST_F(Reservation, MissingEndsInSigbusForWriterAndReader)
 	const Mapping others = take_rest();
 	std::uint8_t *target = page(map, 0);
 
-	const auto read = signal_of([=] { load(target); });
-	ASSERT_TRUE(read) << "there was no page left";
-	EXPECT_EQ(read->number, SIGBUS);
-	EXPECT_EQ(read->address, target);
-	const auto write = signal_of([=] { store(target, written); });
-	ASSERT_TRUE(write) << "there was no page left";
-	EXPECT_EQ(write->number, SIGBUS);
+	for (const bool write : {false, true}) {
+		const auto caught =
+			signal_of([=] { write ? store(target, written) : void(load(target)); });
+		ASSERT_TRUE(caught) << "there was no page left";
+		EXPECT_EQ(caught->number, SIGBUS);
+		EXPECT_EQ(caught->code, BUS_ADRERR);
+		EXPECT_EQ(caught->address, target);
+	}
 }
 
 TEST_F(Reservation, OutlivesForkAndCopyOnWrite)

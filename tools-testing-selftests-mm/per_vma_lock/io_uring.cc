@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "support/error.h"
+#include "support/race.h"
 #include "support/session.h"
 #include "support/story.h"
 #include "support/uapi.h"
@@ -46,9 +47,9 @@ void require(int error, const char *call)
 class Ring
 {
     public:
-	explicit Ring(unsigned flags = 0)
+	explicit Ring(unsigned flags = 0, unsigned entries = queue_entries)
 	{
-		const int error = ::io_uring_queue_init(queue_entries, &ring_, flags);
+		const int error = ::io_uring_queue_init(entries, &ring_, flags);
 		require(error, "io_uring_setup");
 	}
 	Ring(const Ring &) = delete;
@@ -71,10 +72,15 @@ class Ring
 	/// Submits and waits for one completion; returns its result (bytes or -errno).
 	int submit_and_wait()
 	{
+		const int error = ::io_uring_submit_and_wait(&ring_, 1);
+		return error < 0 ? error : wait();
+	}
+
+	/// Waits for one completion; returns its result (bytes or -errno).
+	int wait()
+	{
 		io_uring_cqe *completion = nullptr;
-		int error = ::io_uring_submit_and_wait(&ring_, 1);
-		if (error >= 0)
-			error = ::io_uring_wait_cqe(&ring_, &completion);
+		const int error = ::io_uring_wait_cqe(&ring_, &completion);
 		if (error < 0)
 			return error;
 		const int result = completion->res;
@@ -214,7 +220,7 @@ Story madvise_story(Backing backing)
 	Story story;
 	story.kind = "io_uring/madvise_populate_write/" + name_of(backing);
 	story.backing = backing;
-	story.cost = ExpectedCost::both(vma_lock_only); // a worker thread does it
+	story.cost = ExpectedCost::both({1, 0, 1});
 	story.before = [=](Memory &) { io->open(0); };
 	story.access = [=](Memory &memory) {
 		::io_uring_prep_madvise(io->ring->entry(), memory.map().data(),
@@ -226,35 +232,143 @@ Story madvise_story(Backing backing)
 	return story;
 }
 
+/// Stories of requests that a thread of io_uring's own carries out: it is started when the counter
+/// is there already, and counted.
+class WorkerStories : public testing::TestWithParam<Story>
+{
+};
+
+TEST_P(WorkerStories, DataIsRight)
+{
+	const Story &story = GetParam();
+	Memory memory(story.backing, story.prot, story.units);
+
+	story.before(memory);
+	story.access(memory);
+	if (!HasFailure())
+		story.check(memory);
+}
+
+TEST_P(WorkerStories, KeepsVmaLock)
+{
+	const Story &story = GetParam();
+	LockCounter counter(Counted::thread_and_new_ones);
+	Memory memory(story.backing, story.prot, story.units);
+
+	story.before(memory);
+	const LockEvents seen = counter.measure([&] { story.access(memory); });
+	if (!HasFailure())
+		story.check(memory);
+	if (!HasFailure())
+		expect_cost(story.kind, story.cost, seen);
+}
+
+constexpr std::array kinds{Backing::anon,	  Backing::memfd_private,
+			   Backing::disk_private, Backing::hugetlb_private,
+			   Backing::thp,	  Backing::memfd_shared};
+constexpr std::array pinned_kinds{Backing::anon, Backing::memfd_private, Backing::thp,
+				  Backing::hugetlb_private};
+
 std::vector<Story> stories()
 {
-	constexpr ExpectedCost by_other_thread = ExpectedCost::both(vma_lock_only);
 	constexpr ExpectedCost pinned = ExpectedCost::both({1, 0, 1});
 	const Step read_zero = [](Memory &memory) { EXPECT_EQ(load(memory.unit_at(0)), 0); };
 	std::vector<Story> all;
 
-	for (const Backing backing :
-	     {Backing::anon, Backing::memfd_private, Backing::disk_private,
-	      Backing::hugetlb_private, Backing::thp, Backing::memfd_shared}) {
+	for (const Backing backing : kinds) {
 		all.push_back(read_story("read", backing, copy_in_cost(backing)));
 		all.push_back(write_story(backing));
-		all.push_back(
-			read_story("read_by_worker", backing, by_other_thread, 0, IOSQE_ASYNC));
-		all.push_back(read_story("read_by_sqpoll_thread", backing, by_other_thread,
-					 IORING_SETUP_SQPOLL));
 	}
-	for (const Backing backing :
-	     {Backing::anon, Backing::memfd_private, Backing::thp, Backing::hugetlb_private}) {
+	for (const Backing backing : pinned_kinds)
 		all.push_back(fixed_story(name_of(backing), backing, pinned));
-		all.push_back(madvise_story(backing));
-	}
 	// The write through the pin replaces the huge zero page, which brought no anon_vma.
 	all.push_back(
 		fixed_story("huge_zero_page", Backing::thp, {{1, 0, 0}, {1, 0, 1}}, read_zero));
 	return all;
 }
 
+std::vector<Story> worker_stories()
+{
+	std::vector<Story> all;
+
+	for (const Backing backing : kinds) {
+		const ExpectedCost cost = copy_in_cost(backing);
+		all.push_back(read_story("read_by_worker", backing, cost, 0, IOSQE_ASYNC));
+		all.push_back(
+			read_story("read_by_sqpoll_thread", backing, cost, IORING_SETUP_SQPOLL));
+	}
+	for (const Backing backing : pinned_kinds)
+		all.push_back(madvise_story(backing));
+	return all;
+}
+
 INSTANTIATE_TEST_SUITE_P(IoUring, Stories, testing::ValuesIn(stories()), story_name);
+INSTANTIATE_TEST_SUITE_P(IoUring, WorkerStories, testing::ValuesIn(worker_stories()), story_name);
+
+/// Who carries out requests beside the application, and whether the memory has an anon_vma by then.
+struct Reader {
+	const char *name;
+	unsigned ring_flags;
+	unsigned entry_flags;
+	bool anon_vma;
+};
+
+class Readers : public testing::TestWithParam<Reader>
+{
+};
+
+/// Threads of io_uring's read a file into the even pages while the application writes to the odd
+/// ones, and another thread keeps the mmap_lock busy: nobody writes to another one's page, and the
+/// fault that comes first gives the VMA its anon_vma.
+TEST_P(Readers, FillEvenPagesBesideStoresToOddOnes)
+{
+	constexpr std::size_t requests = 16;
+	const Reader &reader = GetParam();
+	Ring ring(reader.ring_flags, requests);
+	const Memory file(Backing::memfd_shared, PROT_READ, 2 * requests);
+	const Memory storm(Backing::anon);
+	const std::size_t page = file.unit();
+	Race race;
+
+	race.add([&](Random &random) {
+		const Memory memory(Backing::anon, PROT_READ | PROT_WRITE, 2 * requests);
+		auto shadow = memory.shadow();
+		if (reader.anon_vma)
+			shadow.at((memory.units() - 1) * page) = memory.prepare_anon_vma();
+		for (std::size_t at = 0; at < shadow.size(); at += 2 * page) {
+			io_uring_sqe *entry = ring.entry();
+			::io_uring_prep_read(entry, file.fd(), memory.map().at(at),
+					     static_cast<unsigned>(page), at);
+			entry->flags |= static_cast<std::uint8_t>(reader.entry_flags);
+			for (std::size_t i = at; i < at + page; i++)
+				shadow[i] = file.initial_byte(i);
+		}
+		EXPECT_EQ(::io_uring_submit(ring.get()), static_cast<int>(requests));
+		for (std::size_t i = 0; i < 2 * requests; i++) {
+			const std::size_t odd = 2 * random.below(requests) + 1;
+			const std::size_t at = odd * page + random.below(page);
+			shadow.at(at) = random.byte();
+			store(memory.map().at(at), shadow[at]);
+		}
+		for (std::size_t i = 0; i < requests; i++)
+			EXPECT_EQ(ring.wait(), static_cast<int>(page));
+		EXPECT_EQ(first_difference(memory.map().data(), shadow.data(), shadow.size()),
+			  shadow.size());
+	});
+	race.add([&](Random &random) {
+		const int prot = random.one_in(2) ? PROT_READ : PROT_READ | PROT_WRITE;
+		checked(::mprotect(storm.unit_at(0), page, prot), "mprotect");
+	});
+	race.run();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+	IoUring, Readers,
+	testing::Values(Reader{"worker_no_anon_vma", 0, IOSQE_ASYNC, false},
+			Reader{"worker_anon_vma", 0, IOSQE_ASYNC, true},
+			Reader{"sqpoll_thread_no_anon_vma", IORING_SETUP_SQPOLL, 0, false},
+			Reader{"sqpoll_thread_anon_vma", IORING_SETUP_SQPOLL, 0, true}),
+	[](const testing::TestParamInfo<Reader> &info) { return info.param.name; });
 
 } // namespace
 

@@ -23,7 +23,8 @@ fault took. Prints KTAP. Each test runs in a process of its own.
   --expect=mainline   ... of a kernel without it; data has to be right on both
   --expect=auto       patched where /proc/kallsyms has vma_anon_prepare_or_unlock, otherwise tests that
                       the series changes are skipped (default)
-  --list              print the names of the tests and exit
+  --list, --gtest_list_tests
+                      print the names of the tests and exit
   --scale=PERCENT     scale the number of iterations and the duration of races (default 100, or
                       the environment variable PER_VMA_LOCK_SCALE); slow debug kernels: 10
   --seed=N            seed for everything random (default 1)
@@ -63,7 +64,7 @@ int main(int argc, char **argv)
 		testing::InitGoogleTest(&argc, argv);
 		arguments.assign(argv + 1, argv + argc);
 		const pvl::Command command = pvl::parse_options(arguments, session);
-		if (command == pvl::Command::list) {
+		if (command == pvl::Command::list || testing::GTEST_FLAG(list_tests)) {
 			pvl::list_tests();
 			return pvl::ksft_pass;
 		}

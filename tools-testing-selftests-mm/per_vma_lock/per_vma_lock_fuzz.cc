@@ -27,6 +27,8 @@ with a model of what has to be in them.
   --replay=OPS     carry out these operations instead: what a failing run printed
   --help           print this
 
+A value may also be an argument of its own: --seed N.
+
 The first line printed is the command that repeats the run, also when the kernel crashes. A failure
 prints the shortest list of operations found that still fails, as a command to run, unless it needs
 the other threads too, or crashes or is stopped. Settings that were changed are put back in any case.
@@ -48,12 +50,16 @@ Options parse(const std::vector<std::string> &arguments)
 	Options options;
 	options.plan.duration = std::chrono::seconds(10);
 	options.plan.threads = 4;
-	for (const std::string &argument : arguments) {
+	for (auto next = arguments.begin(); next != arguments.end();) {
+		const std::string argument = *next++;
 		const auto equals = argument.find('=');
 		const std::string name = argument.substr(0, equals);
-		const std::string value =
-			equals == std::string::npos ? "" : argument.substr(equals + 1);
+		std::string value;
 
+		if (equals != std::string::npos)
+			value = argument.substr(equals + 1);
+		else if (next != arguments.end())
+			value = *next++;
 		if (name == "--seed")
 			options.plan.seed = pvl::parse_number(
 				name, value, 0, std::numeric_limits<std::uint64_t>::max());
@@ -63,8 +69,10 @@ Options parse(const std::vector<std::string> &arguments)
 		else if (name == "--threads")
 			options.plan.threads = static_cast<unsigned>(
 				pvl::parse_number(name, value, 1, most_threads));
-		else if (name == "--replay")
+		else if (name == "--replay" && !value.empty())
 			options.replay = pvl::parse_operations(value);
+		else if (name == "--replay")
+			throw pvl::UsageError("--replay: no operations");
 		else
 			throw pvl::UsageError("unknown option '" + argument + "': try --help");
 	}

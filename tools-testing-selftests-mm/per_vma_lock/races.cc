@@ -32,6 +32,7 @@
 #include "support/setting.h"
 #include "support/signals.h"
 #include "support/smaps.h"
+#include "support/story.h"
 #include "support/uapi.h"
 #include "support/userfault.h"
 
@@ -128,22 +129,34 @@ void add_writers(Race &race, const Mapping &map, Renewed renewed = Renewed::stay
 	}
 }
 
+/// Two writers meet before each write, so that they find no anon_vma both.
 TEST(Race, FirstWritesToOneFreshVma)
 {
-	constexpr std::size_t writers = 4;
-	constexpr std::uint64_t rounds = 40;
+	constexpr std::size_t writers = 2;
+	constexpr std::uint64_t rounds = 400;
+	constexpr std::chrono::seconds patience(10); // until the other writer has failed
+	std::optional<Mapping> map;
+	std::atomic<std::uint64_t> arrived{0};
+	const auto meet = [&] { // spins: to be woken takes longer than a fault
+		const std::uint64_t all = (arrived++ / writers + 1) * writers;
+		const auto end = std::chrono::steady_clock::now() + patience;
+		while (arrived < all) {
+			ASSERT_LT(std::chrono::steady_clock::now(), end)
+				<< "the other writer is gone";
+			std::this_thread::yield();
+		}
+	};
+	Race race;
 
-	for (std::uint64_t round = 0; round < session().scaled(rounds); round++) {
-		const Mapping map = map_pages(writers);
-		Race race;
-		for (std::size_t i = 0; i < writers; i++)
-			race.add([&, i](Random &random) {
-				write_and_check(map.at(i * page_bytes()), random);
-			});
-		race.run_times(1);
-		if (HasFailure())
-			return;
-	}
+	for (std::size_t i = 0; i < writers; i++)
+		race.add([&, i](Random &random) {
+			if (i == 0)
+				map.emplace(map_pages(writers));
+			meet();
+			write_and_check(map->at(i * page_bytes()), random);
+			meet();
+		});
+	race.run_times(session().scaled(rounds));
 }
 
 /// Why this user or kernel cannot count LockEvents; empty: it can.
@@ -159,21 +172,19 @@ std::string uncountable()
 
 /// Does @p access, which needs an anon_vma, in fresh memory again and again while another thread
 /// keeps the mmap_lock busy, until tries for the mmap_lock failed in @p wanted of them (scaled by
-/// --scale). Each of these is shown to @p judge, which may be empty. Throws Skip if that takes too
-/// long, and at the end if these cannot be counted.
+/// --scale). Each of these is shown to @p judge, which may be empty. @p before makes the memory
+/// ready. Throws Skip if that takes too long, and at the end if these cannot be counted.
 void race_beside_mprotect_storm(Backing backing,
 				const std::function<void(Memory &, Random &)> &access,
 				const std::function<void(Memory &, const LockEvents &)> &judge = {},
-				std::uint64_t wanted = 20)
+				std::uint64_t wanted = 10, const Step &before = nothing)
 {
 	using Clock = std::chrono::steady_clock;
 	const std::string why_not = uncountable();
 	const std::uint64_t enough = why_not.empty() ? session().scaled(wanted) : 0;
-	const auto after = [](std::uint64_t ms) {
-		return Clock::now() + std::chrono::milliseconds(session().scaled(ms));
-	};
-	const auto earliest_end = after(1000);
-	const auto latest_end = after(5000);
+	const auto start = Clock::now();
+	const auto earliest_end = start + std::chrono::milliseconds(session().scaled(1000));
+	const auto latest_end = start + std::chrono::seconds(5); // also on a slow kernel
 	// Holds the settings, and enough huge pages, for the Memory of every step.
 	const Memory settings(backing, read_write, 4);
 	const Mapping storm_map = map_pages(2);
@@ -184,6 +195,7 @@ void race_beside_mprotect_storm(Backing backing,
 
 	race.add([&](Random &random) {
 		Memory memory(backing, read_write, 1);
+		before(memory);
 		accesses++;
 		if (!why_not.empty()) {
 			access(memory, random);
@@ -235,6 +247,28 @@ TEST(Race, HugetlbReadsOfHolesBesideMprotectStorm)
 	});
 }
 
+/// Cuts the mapped page out of the file, and adds one behind the mapping: that a read has to
+/// allocate is not known before its place in the page cache was looked at.
+void punch_beside_cached_page(Memory &memory)
+{
+	const auto unit = static_cast<off_t>(memory.unit());
+	checked(::ftruncate(memory.fd(), 0), "ftruncate");
+	checked(::fallocate(memory.fd(), 0, unit, unit), "fallocate");
+}
+
+/// Where the fault that has to wait for the mmap_lock holds the fault mutex: it leaves without
+/// unlocking the hugetlb VMA lock twice, or munmap() would wait for that forever.
+TEST(Race, HugetlbReadsOfHolesBesideCachedPagesBesideMprotectStorm)
+{
+	race_beside_mprotect_storm(
+		Backing::hugetlb_memfd_private,
+		[](Memory &memory, Random &random) {
+			EXPECT_EQ(load(memory.unit_at(0) + random.below(memory.unit())), 0);
+			write_and_check(memory.unit_at(0), random);
+		},
+		{}, 5, punch_beside_cached_page);
+}
+
 TEST(Race, HugePageReadsThenWritesBesideMprotectStorm)
 {
 	const SettingGuard no_zero_page(zero_page_file, "0");
@@ -249,9 +283,8 @@ TEST(Race, HugePageReadsThenWritesBesideMprotectStorm)
 TEST(Race, HugeZeroFolioReadsThenWritesBesideMprotectStorm)
 {
 	const SettingGuard zero_page(zero_page_file, "1");
-	const Session &run = session();
-	const bool judged = run.expect != Expect::automatic || run.series_applied;
-	const std::uint64_t faults = run.expect == Expect::mainline ? 2 : 3;
+	const Expect judged = session().judged();
+	const std::uint64_t faults = judged == Expect::mainline ? 2 : 3;
 	std::atomic<std::uint64_t> huge{0};
 	std::atomic<std::uint64_t> refaulted{0};
 
@@ -266,8 +299,9 @@ TEST(Race, HugeZeroFolioReadsThenWritesBesideMprotectStorm)
 				return;
 			huge++;
 			refaulted += seen.page_faults == 3 ? 1 : 0;
-			if (judged)
+			if (judged != Expect::automatic) {
 				EXPECT_EQ(seen.page_faults, faults);
+			}
 		},
 		5);
 	if (huge == 0)
@@ -277,7 +311,7 @@ TEST(Race, HugeZeroFolioReadsThenWritesBesideMprotectStorm)
 		      : refaulted == 0	? "mainline"
 					: "other")
 		  << std::endl;
-	if (!judged)
+	if (judged == Expect::automatic)
 		throw Skip("series not applied");
 }
 
@@ -299,7 +333,11 @@ TEST(Race, GuardInstallBesideMprotectStorm)
 		std::uint8_t *page = memory.unit_at(0);
 		supported(::madvise(page, memory.unit(), uapi::madv_guard_install),
 			  "MADV_GUARD_INSTALL");
-		EXPECT_TRUE(signal_of([=] { load(page); })) << "no guard region";
+		const auto caught = signal_of([=] { load(page); });
+		ASSERT_TRUE(caught) << "no guard region";
+		EXPECT_EQ(caught->number, SIGSEGV);
+		EXPECT_EQ(caught->code, SEGV_MAPERR);
+		EXPECT_EQ(caught->address, page);
 	});
 }
 
@@ -339,27 +377,56 @@ TEST(Race, FreshNeighboursGetTheirAnonVmasAtOnce)
 	}
 }
 
+/// What was written is found as long as its page is not dropped, and never after that.
 TEST(Race, BesideMunmapAndMmap)
 {
 	constexpr std::size_t pages = 4;
+	struct Page {
+		std::atomic<std::uint64_t> drops{0}; ///< begun ones plus ended ones
+		std::uint8_t value = 0;		     ///< what its writer left
+		std::uint64_t drops_before = 0;	     ///< when it began to write that
+		std::uint64_t drops_after = 0;	     ///< when it had
+	};
 	const Mapping map = map_pages(pages);
+	std::array<Page, pages> all;
 	Race race;
 
-	for (int i = 0; i < 2; i++)
-		race.add([&](Random &random) {
-			std::uint8_t *target = map.at(random.below(pages) * page_bytes());
-			const auto signal = signal_of([=] { store(target, 1); });
+	for (std::size_t i = 0; i < 2; i++)
+		race.add([&, i](Random &random) {
+			const std::size_t index = i + 2 * random.below(pages / 2);
+			Page &page = all.at(index);
+			std::uint8_t *target = map.at(index * page_bytes());
+			const std::uint8_t next = random.byte();
+			const std::uint64_t start = page.drops;
+			std::uint8_t now = 0;
+			const auto signal = signal_of([&] {
+				now = load(target);
+				store(target, next);
+			});
+			const std::uint64_t end = page.drops;
+			const bool kept = page.drops_before % 2 == 0 && page.drops_before == end;
+			const bool lost = start >= page.drops_after + 3; // all of one was after it
+			EXPECT_TRUE((now == page.value && !lost) || (now == 0 && !kept))
+				<< unsigned{now} << ", written " << unsigned{page.value};
+			page.value = signal ? 0 : next;
+			page.drops_before = signal ? 1 : start;
+			page.drops_after = end;
 			if (!signal)
 				return;
+			EXPECT_FALSE(kept);
 			EXPECT_EQ(signal->number, SIGSEGV);
+			EXPECT_EQ(signal->code, SEGV_MAPERR);
 			EXPECT_EQ(signal->address, target);
 		});
 	race.add([&](Random &random) {
-		std::uint8_t *target = map.at(random.below(pages) * page_bytes());
+		const std::size_t index = random.below(pages);
+		std::uint8_t *target = map.at(index * page_bytes());
+		all.at(index).drops++;
 		if (random.one_in(2))
 			checked(::munmap(target, page_bytes()), "munmap");
 		else
 			renew(target, page_bytes());
+		all.at(index).drops++;
 	});
 	race.run();
 }
@@ -445,8 +512,10 @@ TEST(Race, BesideDontneedAndGuardRegions)
 				now = load(target);
 			});
 			EXPECT_TRUE(now == 9 || now == 0) << unsigned{now};
-			if (signal) {
-				EXPECT_EQ(signal->number, SIGSEGV); // a guard region
+			if (signal) { // a guard region
+				EXPECT_EQ(signal->number, SIGSEGV);
+				EXPECT_EQ(signal->code, SEGV_MAPERR);
+				EXPECT_EQ(signal->address, target);
 			}
 		});
 	race.add([&](Random &random) {
@@ -493,6 +562,7 @@ TEST(Race, ExitWhileThreadsFault)
 	constexpr std::size_t pages = 64;
 	constexpr int threads = 2;
 	constexpr useconds_t longest_us = 3000;
+	std::cout << "# race: --seed=" << session().seed << std::endl;
 	Random random(session().seed, 0);
 	const Mapping shared = map_pages(1, MAP_SHARED | MAP_ANONYMOUS);
 	auto *faulting = new (shared.data()) std::atomic<int>(0);
@@ -588,6 +658,8 @@ class HugetlbRace : public testing::Test
 		if (available() > free + most_taken)
 			throw Skip(std::to_string(available()) +
 				   " free huge pages are too many to take them away");
+		no_surplus_ =
+			setting_among(huge_page_setting("nr_overcommit_hugepages"), {"0"}, "0");
 		pool_ = huge_page_pool(meminfo("HugePages_Total") - available() + free);
 		if (available() != free)
 			throw Skip("cannot have exactly " + std::to_string(free) +
@@ -599,16 +671,45 @@ class HugetlbRace : public testing::Test
 		return meminfo("HugePages_Free") - meminfo("HugePages_Rsvd");
 	}
 
-	[[nodiscard]] Mapping map(int flags, int fd = -1) const
+	/// @p count pages, of a file those from @p first on.
+	[[nodiscard]] Mapping map(int flags, int fd = -1, std::size_t first = 0,
+				  std::size_t count = pages) const
 	{
 		MapRequest request;
-		request.bytes = pages * bytes_;
+		request.bytes = count * bytes_;
+		request.offset = static_cast<off_t>(first * bytes_);
 		request.alignment = bytes_;
 		request.flags = flags | MAP_HUGETLB;
 		request.fd = fd;
 		return Mapping(request);
 	}
 
+	/// A file of holes. Throws Skip without hugetlb memfds.
+	[[nodiscard]] Fd holes() const
+	{
+		Fd file(::memfd_create("per_vma_lock", MFD_CLOEXEC | MFD_HUGETLB));
+		if (!file)
+			throw Skip("no hugetlb memfd");
+		checked(::ftruncate(file.get(), static_cast<off_t>(pages * bytes_)), "ftruncate");
+		return file;
+	}
+
+	/// Makes pages of @p file holes: at random half of them, from the page @p first on, are
+	/// punched out, or the second half is cut off and added again.
+	void drop(const Fd &file, std::size_t first, Random &random) const
+	{
+		const auto half = static_cast<off_t>(pages / 2 * bytes_);
+		if (random.one_in(2)) {
+			checked(::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					    static_cast<off_t>(first * bytes_), half),
+				"fallocate");
+			return;
+		}
+		checked(::ftruncate(file.get(), half), "ftruncate");
+		checked(::ftruncate(file.get(), 2 * half), "ftruncate");
+	}
+
+	std::unique_ptr<SettingGuard> no_surplus_;
 	std::unique_ptr<SettingGuard> pool_;
 	std::size_t bytes_ = huge_page_bytes();
 };
@@ -646,11 +747,7 @@ TEST_F(HugetlbRace, BesideTruncateAndHolePunch)
 	const std::uint64_t reserved = meminfo("HugePages_Rsvd");
 	const std::uint64_t free = meminfo("HugePages_Free");
 	{
-		const Fd file(::memfd_create("per_vma_lock", MFD_CLOEXEC | MFD_HUGETLB));
-		if (!file)
-			throw Skip("no hugetlb memfd");
-		const auto whole = static_cast<off_t>(pages * bytes_);
-		checked(::ftruncate(file.get(), whole), "ftruncate");
+		const Fd file = holes();
 		const Mapping shared = map(MAP_SHARED, file.get());
 		Race race;
 
@@ -669,23 +766,59 @@ TEST_F(HugetlbRace, BesideTruncateAndHolePunch)
 				});
 				if (signal) { // beyond the end of the file
 					EXPECT_EQ(signal->number, SIGBUS);
+					EXPECT_EQ(signal->code, BUS_ADRERR);
 					EXPECT_EQ(signal->address, target);
 					EXPECT_GE(page, kept);
 				}
 			});
-		race.add([&](Random &random) {
-			const auto half = static_cast<off_t>(kept * bytes_);
-			if (random.one_in(2)) {
-				checked(::fallocate(file.get(),
-						    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-						    half),
-					"fallocate");
-				return;
-			}
-			checked(::ftruncate(file.get(), half), "ftruncate");
-			checked(::ftruncate(file.get(), whole), "ftruncate");
-		});
+		race.add([&](Random &random) { drop(file, 0, random); });
 		race.run();
+	}
+	EXPECT_EQ(meminfo("HugePages_Rsvd"), reserved);
+	EXPECT_EQ(meminfo("HugePages_Free"), free);
+}
+
+/// The page cache is empty when a private fault begins, and not when it looks for its page, or the
+/// other way round. The pages that are mapped privately always are holes: see above.
+TEST_F(HugetlbRace, PrivateHolesBesidePagesThatComeAndGo)
+{
+	constexpr std::size_t half = pages / 2;
+	constexpr std::size_t readers = 2; // they wait for each other's fault mutex
+	size_pool((readers + 1) * half);
+	const std::uint64_t reserved = meminfo("HugePages_Rsvd");
+	const std::uint64_t free = meminfo("HugePages_Free");
+	{
+		const Fd file = holes();
+		const Mapping shared = map(MAP_SHARED, file.get(), half, half);
+		Race race;
+
+		for (std::size_t i = 0; i < readers; i++)
+			race.add([&](Random &random) {
+				const Mapping mine = map(MAP_PRIVATE, file.get(), 0, half);
+				std::array<std::uint8_t, half> values{};
+				for (std::size_t access = 0; access < 2 * half; access++) {
+					const std::size_t page = random.below(half);
+					std::uint8_t *target = mine.at(page * bytes_);
+					if (random.one_in(3)) {
+						values.at(page) = random.byte();
+						store(target, values.at(page));
+					}
+					EXPECT_EQ(load(target), values.at(page));
+				}
+			});
+		race.add([&](Random &random) {
+			for (std::size_t page = random.below(half); page < half; page++) {
+				std::uint8_t *target = shared.at(page * bytes_);
+				EXPECT_EQ(load(target), 0);
+				write_and_check(target, random);
+			}
+			drop(file, half, random);
+		});
+		try {
+			race.run();
+		} catch (const Skip &skip) { // no mapping may fail
+			ADD_FAILURE() << skip.what();
+		}
 	}
 	EXPECT_EQ(meminfo("HugePages_Rsvd"), reserved);
 	EXPECT_EQ(meminfo("HugePages_Free"), free);

@@ -77,6 +77,11 @@ void cut_file(Memory &memory)
 	checked(::ftruncate(memory.fd(), static_cast<off_t>(memory.unit())), "ftruncate");
 }
 
+void empty_file(Memory &memory)
+{
+	checked(::ftruncate(memory.fd(), 0), "ftruncate");
+}
+
 void unmap_unit(Memory &memory)
 {
 	checked(::munmap(memory.unit_at(1), memory.unit()), "munmap");
@@ -109,7 +114,8 @@ std::vector<Story> stories()
 	constexpr ExpectedCost looked_twice = ExpectedCost::both({1, 1, 0});
 	// The write prepares the anon_vma before it learns that there is nothing to copy.
 	constexpr ExpectedCost prepared_in_vain = ExpectedCost::both(one_trylock);
-	// Mainline sees the guard marker before it wants an anon_vma.
+	// Mainline sees the guard marker, or the end of the hugetlb file, before it wants an
+	// anon_vma.
 	constexpr ExpectedCost prepared_by_series{vma_lock_only, one_trylock};
 	std::vector<Story> all = permission_stories();
 
@@ -123,6 +129,16 @@ std::vector<Story> stories()
 				   Access::write, beyond_end, prepared_in_vain, cut_file));
 	all.push_back(signal_story("write_beyond_end_of_file/memfd_shared", Backing::memfd_shared,
 				   Access::write, beyond_end, vma_lock_suffices, cut_file));
+	all.push_back(signal_story("read_beyond_end_of_file/hugetlb_memfd_private",
+				   Backing::hugetlb_memfd_private, Access::read, beyond_end,
+				   vma_lock_suffices, cut_file));
+	all.push_back(signal_story("write_beyond_end_of_file/hugetlb_memfd_private",
+				   Backing::hugetlb_memfd_private, Access::write, beyond_end,
+				   prepared_by_series, cut_file));
+	// No page of the file is cached: a read that succeeds would need an anon_vma.
+	all.push_back(signal_story("read_of_empty_file/hugetlb_memfd_private",
+				   Backing::hugetlb_memfd_private, Access::read, beyond_end,
+				   prepared_by_series, empty_file));
 	all.push_back(signal_story("read_guard_region/anon", Backing::anon, Access::read,
 				   {SIGSEGV, SEGV_MAPERR}, vma_lock_suffices, guard_unit));
 	all.push_back(signal_story("write_guard_region/anon", Backing::anon, Access::write,

@@ -273,6 +273,18 @@ TEST(OptionCheck, ReadsEveryOption)
 	EXPECT_EQ(session.scaled(100), 10U);
 }
 
+TEST(SessionCheck, JudgesWhatWasAskedForElseThePatchedKernel)
+{
+	Session session;
+	EXPECT_EQ(session.judged(), Expect::automatic);
+	session.series_applied = true;
+	EXPECT_EQ(session.judged(), Expect::patched);
+	session.expect = Expect::mainline;
+	EXPECT_EQ(session.judged(), Expect::mainline);
+	session = parsed({"--expect=patched"});
+	EXPECT_EQ(session.judged(), Expect::patched);
+}
+
 TEST(OptionCheck, SaysWhatIsWrong)
 {
 	for (const std::string bad :

@@ -34,14 +34,29 @@ constexpr std::uint64_t bytes_in_kib = 1024;
 constexpr ExpectedCost pays_at_write{vma_lock_only, one_trylock};
 constexpr ExpectedCost paid_at_read{one_trylock, vma_lock_only};
 
-Step read_zeroes()
+void read_zeroes(Memory &memory)
 {
-	return [](Memory &memory) { EXPECT_EQ(load(memory.unit_at(0)), 0); };
+	EXPECT_EQ(load(memory.unit_at(0)), 0);
 }
 
-Step write_byte()
+void write_byte(Memory &memory)
 {
-	return [](Memory &memory) { store(memory.unit_at(0), written); };
+	store(memory.unit_at(0), written);
+}
+
+/// Maps the huge zero page by a read.
+void read_huge_zero(Memory &memory)
+{
+	read_zeroes(memory);
+	if (!is_huge_zero_page(memory.unit_at(0)))
+		throw Skip("the huge zero page was not mapped");
+}
+
+/// Reads memory that has no huge zero page to map.
+void read_without_huge_zero(Memory &memory)
+{
+	read_zeroes(memory);
+	EXPECT_FALSE(is_huge_zero_page(memory.unit_at(0)));
 }
 
 /// A story that runs with use_zero_page set to @p value.
@@ -66,14 +81,15 @@ void write_by_process_vm(Memory &memory)
 
 void read_then_split(Memory &memory)
 {
-	EXPECT_EQ(load(memory.unit_at(0)), 0);
+	read_huge_zero(memory);
 	checked(::mprotect(memory.map().at(memory.unit() / 2), memory.unit() / 2, PROT_READ),
 		"mprotect");
+	EXPECT_FALSE(is_huge_zero_page(memory.unit_at(0)));
 }
 
 void read_then_turn_zero_page_off(Memory &memory)
 {
-	EXPECT_EQ(load(memory.unit_at(0)), 0);
+	read_huge_zero(memory);
 	memory.keep(std::make_unique<SettingGuard>(use_zero_page, "0"));
 }
 
@@ -81,7 +97,7 @@ void read_then_turn_zero_page_off(Memory &memory)
 /// all the same, or splits it on kernels without do_huge_zero_wp_pmd().
 void read_then_no_huge_pages(Memory &memory)
 {
-	EXPECT_EQ(load(memory.unit_at(0)), 0);
+	read_huge_zero(memory);
 	checked(::madvise(memory.map().data(), memory.map().size(), uapi::madv_nohugepage),
 		"MADV_NOHUGEPAGE");
 }
@@ -89,41 +105,39 @@ void read_then_no_huge_pages(Memory &memory)
 std::vector<Story> stories()
 {
 	std::vector<Story> all;
-	const Step all_zero = [](Memory &memory) { expect_contents(memory, {}); };
-	const Step one_byte = [](Memory &memory) { expect_contents(memory, {{0, written}}); };
+	const Step all_huge_zero = [](Memory &memory) {
+		read_huge_zero(memory);
+		expect_contents(memory, {});
+	};
+	const Step all_zero = [](Memory &memory) {
+		read_without_huge_zero(memory);
+		expect_contents(memory, {});
+	};
+	const Step one_byte = [](Memory &memory) {
+		EXPECT_FALSE(is_huge_zero_page(memory.unit_at(0)));
+		expect_contents(memory, {{0, written}});
+	};
+	const auto add = [&](const std::string &name, const ExpectedCost &cost, const Step &before,
+			     const Step &access, const Step &check, const char *zero_page = "1") {
+		all.push_back(with_zero_page(
+			{"thp_zero/" + name, Backing::thp, cost, before, access, check},
+			zero_page));
+	};
+	constexpr ExpectedCost allocates = ExpectedCost::both(one_trylock);
+	constexpr ExpectedCost has_huge_page = ExpectedCost::both(vma_lock_only);
 
-	all.push_back(with_zero_page({"thp_zero/first_read", Backing::thp, paid_at_read, nothing,
-				      read_zeroes(), all_zero},
-				     "1"));
-	all.push_back(with_zero_page({"thp_zero/write_after_read", Backing::thp, pays_at_write,
-				      read_zeroes(), write_byte(), one_byte},
-				     "1"));
-	all.push_back(
-		with_zero_page({"thp_zero/first_read/use_zero_page_off", Backing::thp,
-				ExpectedCost::both(one_trylock), nothing, read_zeroes(), all_zero},
-			       "0"));
-	all.push_back(with_zero_page({"thp_zero/write_after_read/use_zero_page_off", Backing::thp,
-				      ExpectedCost::both(vma_lock_only), read_zeroes(),
-				      write_byte(), one_byte},
-				     "0"));
-	all.push_back(with_zero_page({"thp_zero/gup_write_after_read",
-				      Backing::thp,
-				      {{1, 0, 0}, {1, 0, 1}},
-				      read_zeroes(),
-				      write_by_process_vm,
-				      one_byte},
-				     "1"));
-	all.push_back(with_zero_page({"thp_zero/write_after_read/split", Backing::thp,
-				      pays_at_write, read_then_split, write_byte(), one_byte},
-				     "1"));
-	all.push_back(with_zero_page({"thp_zero/write_after_read/zero_page_turned_off",
-				      Backing::thp, pays_at_write, read_then_turn_zero_page_off,
-				      write_byte(), one_byte},
-				     "1"));
-	all.push_back(
-		with_zero_page({"thp_zero/write_after_read/huge_pages_turned_off", Backing::thp,
-				pays_at_write, read_then_no_huge_pages, write_byte(), one_byte},
-			       "1"));
+	add("first_read", paid_at_read, nothing, read_zeroes, all_huge_zero);
+	add("write_after_read", pays_at_write, read_huge_zero, write_byte, one_byte);
+	add("first_read/use_zero_page_off", allocates, nothing, read_zeroes, all_zero, "0");
+	add("write_after_read/use_zero_page_off", has_huge_page, read_without_huge_zero, write_byte,
+	    one_byte, "0");
+	add("gup_write_after_read", {{1, 0, 0}, {1, 0, 1}}, read_huge_zero, write_by_process_vm,
+	    one_byte);
+	add("write_after_read/split", pays_at_write, read_then_split, write_byte, one_byte);
+	add("write_after_read/zero_page_turned_off", pays_at_write, read_then_turn_zero_page_off,
+	    write_byte, one_byte);
+	add("write_after_read/huge_pages_turned_off", pays_at_write, read_then_no_huge_pages,
+	    write_byte, one_byte);
 	return all;
 }
 
@@ -155,7 +169,7 @@ TEST_F(ThpZeroMapped, ByAReadOnly)
 
 TEST_F(ThpZeroMapped, IsReplacedByAHugePageWhenWritten)
 {
-	EXPECT_EQ(load(memory_.unit_at(0)), 0);
+	read_huge_zero(memory_);
 	store(memory_.unit_at(0), written);
 	if (anon_huge_kib() == 0)
 		throw Skip("no huge page could be allocated");
@@ -166,12 +180,13 @@ TEST_F(ThpZeroMapped, IsReplacedByAHugePageWhenWritten)
 
 TEST_F(ThpZeroMapped, IsInheritedByAForkedChild)
 {
-	EXPECT_EQ(load(memory_.unit_at(0)), 0);
+	read_huge_zero(memory_);
 	EXPECT_TRUE(passes_in_child([&] {
 		EXPECT_EQ(load(memory_.unit_at(0)), 0);
 		store(memory_.unit_at(0), written);
 		expect_contents(memory_, {{0, written}});
 	}));
+	EXPECT_TRUE(is_huge_zero_page(memory_.unit_at(0)));
 	EXPECT_EQ(load(memory_.unit_at(0)), 0);
 	store(memory_.unit_at(1), written);
 	expect_contents(memory_, {{memory_.unit(), written}});
@@ -179,7 +194,7 @@ TEST_F(ThpZeroMapped, IsInheritedByAForkedChild)
 
 TEST_F(ThpZeroMapped, ForkedChildKeepsVmaLock)
 {
-	EXPECT_EQ(load(memory_.unit_at(0)), 0);
+	read_huge_zero(memory_);
 	EXPECT_TRUE(passes_in_child([&] {
 		LockCounter counter;
 		const LockEvents seen =
@@ -188,12 +203,9 @@ TEST_F(ThpZeroMapped, ForkedChildKeepsVmaLock)
 	}));
 }
 
-/// Maps the huge zero page by a read.
-void read_huge_zero(Memory &memory)
+void collapse(const Memory &memory)
 {
-	EXPECT_EQ(load(memory.unit_at(0)), 0);
-	if (!is_huge_zero_page(memory.unit_at(0)))
-		throw Skip("the huge zero page was not mapped");
+	collapsed(::madvise(memory.unit_at(0), memory.unit(), uapi::madv_collapse));
 }
 
 TEST(Collapse, OfHugeZeroMemory)
@@ -201,7 +213,7 @@ TEST(Collapse, OfHugeZeroMemory)
 	Memory memory(Backing::thp);
 	memory.keep(setting_among(use_zero_page, {"1"}, "1"));
 	read_huge_zero(memory);
-	collapsed(::madvise(memory.unit_at(0), memory.unit(), uapi::madv_collapse));
+	collapse(memory);
 	expect_contents(memory, {});
 	store(memory.unit_at(0), written);
 	expect_contents(memory, {{0, written}});
@@ -223,22 +235,53 @@ bool collapses_read_only_pages()
 	return true;
 }
 
+/// Maps zero pages where the huge zero page was.
+void split_huge_zero(Memory &memory)
+{
+	memory.keep(setting_among(use_zero_page, {"1"}, "1"));
+	read_huge_zero(memory);
+	checked(::madvise(memory.map().at(page_bytes()), page_bytes(), MADV_DONTNEED),
+		"MADV_DONTNEED");
+	EXPECT_FALSE(is_huge_zero_page(memory.unit_at(0)));
+}
+
 // What replaces the zero pages is an anonymous folio, for which there may be no anon_vma yet.
 TEST(Collapse, OfSplitHugeZeroMemory)
 {
 	if (!collapses_read_only_pages())
 		throw Skip("this kernel does not collapse where no page is writable");
 	Memory memory(Backing::thp);
-	memory.keep(setting_among(use_zero_page, {"1"}, "1"));
-	read_huge_zero(memory);
-	checked(::madvise(memory.map().at(page_bytes()), page_bytes(), MADV_DONTNEED),
-		"MADV_DONTNEED");
-	EXPECT_FALSE(is_huge_zero_page(memory.unit_at(0)));
-	collapsed(::madvise(memory.unit_at(0), memory.unit(), uapi::madv_collapse));
+	split_huge_zero(memory);
+	collapse(memory);
 	EXPECT_EQ(smaps_kib(memory.unit_at(0), "AnonHugePages"), memory.unit() / bytes_in_kib);
 	expect_contents(memory, {});
 	store(memory.unit_at(0), written);
 	expect_contents(memory, {{0, written}});
+}
+
+// Whether or not the memory has an anon_vma, the mmap_lock is taken to look at it, to look at it
+// again, to replace it (for writing), and when that is done.
+TEST(Collapse, OfSplitHugeZeroMemoryPreparesOnce)
+{
+	if (!collapses_read_only_pages())
+		throw Skip("this kernel does not collapse where no page is writable");
+	LockCounter counter;
+	Memory memory(Backing::thp);
+	split_huge_zero(memory);
+	const LockEvents seen = counter.measure([&] { collapse(memory); });
+	expect_cost("thp_zero/collapse_of_split", {{4, 0, 0}, {4, 0, 1}}, seen);
+}
+
+// There is nothing to replace.
+TEST(Collapse, OfHugeZeroMemoryPreparesNothing)
+{
+	LockCounter counter;
+	Memory memory(Backing::thp);
+	memory.keep(setting_among(use_zero_page, {"1"}, "1"));
+	read_huge_zero(memory);
+	const LockEvents seen = counter.measure([&] { collapse(memory); });
+	expect_cost("thp_zero/collapse", ExpectedCost::both({1, 0, 0}), seen);
+	EXPECT_TRUE(is_huge_zero_page(memory.unit_at(0)));
 }
 
 TEST(Collapse, OfUntouchedMemoryGivesItNoAnonVma)

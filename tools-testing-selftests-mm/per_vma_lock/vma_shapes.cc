@@ -4,11 +4,13 @@
 // while) they get their first anonymous page.
 
 #include <gtest/gtest.h>
+#include <linux/kernel-page-flags.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,6 +21,7 @@
 #include "support/error.h"
 #include "support/event_counter.h"
 #include "support/session.h"
+#include "support/setting.h"
 #include "support/smaps.h"
 #include "support/story.h"
 #include "support/swap.h"
@@ -50,10 +53,64 @@ void first_byte_is_written(Memory &memory)
 	expect_contents(memory, {{0, written}});
 }
 
+/// Writes the second byte of every unit, which makes small pages of zeroes the same.
+void write_second_bytes(Memory &memory)
+{
+	for (std::size_t i = 0; i < memory.units(); i++)
+		store(memory.unit_at(i) + 1, other);
+}
+
+/// Expects that write_second_bytes() and nothing but @p change has changed the memory.
+void second_bytes_are_written(Memory &memory, const Change &change)
+{
+	const std::size_t unit = memory.unit();
+	expect_contents(memory, {change,
+				 {1, other},
+				 {unit + 1, other},
+				 {2 * unit + 1, other},
+				 {3 * unit + 1, other}});
+}
+
+/// Whether the page at @p address has the flag @p flag, KPF_*.
+bool has_page_flag(const void *address, int flag)
+{
+	return (page_flags(address) >> flag & 1) != 0;
+}
+
+/// Calls @p try_it until it returns true, but no longer than about two seconds. Returns whether it
+/// did.
+bool succeeds_in_time(const std::function<bool()> &try_it)
+{
+	constexpr int most_tries = 100;
+	constexpr useconds_t pause_us = 20000;
+	for (int tries = 0; tries < most_tries; tries++) {
+		if (try_it())
+			return true;
+		::usleep(pause_us);
+	}
+	return false;
+}
+
 Story write_story(const std::string &name, Backing backing, const ExpectedCost &cost,
 		  const Step &before)
 {
 	return {"vma/" + name, backing, cost, before, write_first_byte, first_byte_is_written};
+}
+
+/// Has ksmd merge the memory's pages, which are the same.
+void merge(Memory &memory)
+{
+	const std::string ksm = "/sys/kernel/mm/ksm/";
+	advise(memory, uapi::madv_mergeable, "MADV_MERGEABLE");
+	write_second_bytes(memory);
+	memory.keep(std::make_unique<SettingGuard>(ksm + "sleep_millisecs", "1"));
+	memory.keep(std::make_unique<SettingGuard>(ksm + "run", "1"));
+	// KPF_KSM says nothing in Linux 6.12.
+	const auto all_merged = [&] {
+		return std::stoull(first_line("/proc/self/ksm_merging_pages")) >= memory.units();
+	};
+	if (!succeeds_in_time(all_merged))
+		throw Skip("ksmd did not merge the pages in time");
 }
 
 std::vector<Story> advice_stories()
@@ -71,6 +128,10 @@ std::vector<Story> advice_stories()
 
 	all.push_back(write_story("mergeable_first_write", Backing::anon, first_write,
 				  advised(uapi::madv_mergeable, "MADV_MERGEABLE")));
+	all.push_back({"vma/write_to_merged", Backing::anon, vma_lock_suffices, merge,
+		       write_first_byte, [](Memory &memory) {
+			       second_bytes_are_written(memory, {0, written});
+		       }});
 	all.push_back(write_story("write_after_dontneed", Backing::anon, vma_lock_suffices,
 				  written_then(MADV_DONTNEED, "MADV_DONTNEED")));
 	all.push_back(write_story("write_after_free", Backing::anon, vma_lock_suffices,
@@ -78,10 +139,20 @@ std::vector<Story> advice_stories()
 	all.push_back(write_story("private_file_write_after_dontneed", Backing::memfd_private,
 				  vma_lock_suffices, written_then(MADV_DONTNEED, "MADV_DONTNEED")));
 
+	// Linux 6.12 knows it by a pidfd only for advice that it gives under the mmap_lock.
+	const Step unchanged = [](Memory &memory) { expect_contents(memory, {}); };
+	const Step dontneed_by_pidfd = [](Memory &memory) {
+		supported(uapi::process_madvise_self(memory.map().data(), memory.map().size(),
+						     MADV_DONTNEED),
+			  "MADV_DONTNEED by a pidfd");
+	};
+	for (const Backing backing : {Backing::anon, Backing::memfd_private})
+		all.push_back({"vma/dontneed_of_untouched/" + name_of(backing), backing,
+			       vma_lock_suffices, nothing, dontneed_by_pidfd, unchanged});
+
 	// Populating holds the mmap_lock from the start.
 	const Step populate_read = advised(uapi::madv_populate_read, "MADV_POPULATE_READ");
 	const Step populate_write = advised(uapi::madv_populate_write, "MADV_POPULATE_WRITE");
-	const Step unchanged = [](Memory &memory) { expect_contents(memory, {}); };
 	for (const Backing backing : {Backing::anon, Backing::memfd_private}) {
 		const std::string name = name_of(backing);
 		all.push_back({"vma/populate_read/" + name, backing, ExpectedCost::both({1, 0, 0}),
@@ -195,15 +266,13 @@ std::vector<Story> split_stories()
 struct Moved {
 	std::unique_ptr<Mapping> target;
 	std::uint8_t *now = nullptr;
+	std::uint8_t mark = 0; ///< what prepare_anon_vma() wrote
 };
 
 Story move_story(const std::string &name, Backing backing, const ExpectedCost &cost, int flags,
 		 bool with_anon_vma, bool write_old)
 {
 	auto moved = std::make_shared<Moved>();
-	const auto place = [=](const Memory &memory) {
-		return write_old ? memory.unit_at(0) : moved->now;
-	};
 	Story story;
 	story.kind = "vma/" + name + '/' + name_of(backing);
 	story.backing = backing;
@@ -211,7 +280,7 @@ Story move_story(const std::string &name, Backing backing, const ExpectedCost &c
 	story.before = [=](Memory &memory) {
 		const std::size_t bytes = memory.map().size();
 		if (with_anon_vma)
-			memory.prepare_anon_vma();
+			moved->mark = memory.prepare_anon_vma();
 		MapRequest request;
 		request.bytes = bytes;
 		request.prot = PROT_NONE;
@@ -222,15 +291,21 @@ Story move_story(const std::string &name, Backing backing, const ExpectedCost &c
 				     "mremap");
 		moved->now = static_cast<std::uint8_t *>(to);
 	};
-	story.access = [=](Memory &memory) { store(place(memory), written); };
+	story.access = [=](Memory &memory) {
+		store(write_old ? memory.unit_at(0) : moved->now, written);
+	};
 	story.check = [=](Memory &memory) {
-		EXPECT_EQ(*place(memory), written);
-		// What was not written is as it was: the file's content, or zero.
-		EXPECT_EQ(place(memory)[1], memory.initial_byte(1));
+		auto shadow = memory.shadow();
+		if (with_anon_vma)
+			shadow.at(shadow.size() - memory.unit()) = moved->mark;
+		if (!write_old)
+			shadow.at(0) = written;
+		EXPECT_EQ(first_difference(moved->now, shadow.data(), shadow.size()), shadow.size())
+			<< "what was moved differs at this byte";
 		EXPECT_TRUE(memory.file_is_unchanged());
-		if (write_old) {
-			EXPECT_EQ(moved->now[0], memory.initial_byte(0));
-		}
+		// What was left behind is as new: the file's content, or zero.
+		if (write_old)
+			first_byte_is_written(memory);
 	};
 	return story;
 }
@@ -251,27 +326,6 @@ std::vector<Story> move_stories()
 					 dontunmap, true, true));
 	}
 	return all;
-}
-
-Story droppable_story()
-{
-	auto droppable = std::make_shared<std::uint8_t *>();
-	Story story;
-	story.kind = "vma/droppable_first_write";
-	story.cost = first_write;
-	story.before = [=](Memory &memory) {
-		void *map = supported(
-			::mmap(memory.map().data(), memory.map().size(), PROT_READ | PROT_WRITE,
-			       uapi::map_droppable | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
-			"MAP_DROPPABLE");
-		*droppable = static_cast<std::uint8_t *>(map);
-	};
-	story.access = [=](Memory &) { store(*droppable, written); };
-	story.check = [=](Memory &) {
-		const std::uint8_t now = **droppable; // it may have been dropped already
-		EXPECT_TRUE(now == written || now == 0);
-	};
-	return story;
 }
 
 Story stack_story()
@@ -301,37 +355,68 @@ Story stack_story()
 	return story;
 }
 
-/// Calls @p page_out until the first page has gone, 100 times at most. Throws Skip.
+/// Calls @p page_out until the first page has gone. Throws Skip.
 void until_paged_out(const Memory &memory, const std::function<void()> &page_out)
 {
-	unsigned char present = 1;
-	for (int tries = 0; tries < 100 && (present & 1) != 0; tries++) {
+	const auto has_gone = [&] {
+		unsigned char present = 1;
 		page_out();
 		checked(::mincore(memory.unit_at(0), page_bytes(), &present), "mincore");
-	}
-	if ((present & 1) != 0)
-		throw Skip("the page could not be swapped out");
+		return (present & 1) == 0;
+	};
+	if (!succeeds_in_time(has_gone))
+		throw Skip("the page could not be paged out");
+}
+
+/// Replaces the memory by droppable one. Throws Skip.
+void make_droppable(Memory &memory)
+{
+	supported(::mmap(memory.map().data(), memory.map().size(), PROT_READ | PROT_WRITE,
+			 uapi::map_droppable | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+		  "MAP_DROPPABLE");
+}
+
+std::vector<Story> droppable_stories()
+{
+	const Step dropped = [](Memory &memory) {
+		make_droppable(memory);
+		write_first_byte(memory);
+		until_paged_out(memory,
+				[&] { advise(memory, uapi::madv_pageout, "MADV_PAGEOUT"); });
+	};
+	// It may have been dropped already: then the read has mapped the zero page.
+	const Step written_or_dropped = [](Memory &memory) {
+		const std::uint8_t now = load(memory.unit_at(0));
+		EXPECT_TRUE(now == written ||
+			    (now == 0 && has_page_flag(memory.unit_at(0), KPF_ZERO_PAGE)))
+			<< unsigned{now};
+	};
+	const Step maps_zero_page = [](Memory &memory) {
+		EXPECT_TRUE(has_page_flag(memory.unit_at(0), KPF_ZERO_PAGE));
+		expect_contents(memory, {});
+	};
+	return {
+		{"vma/droppable_first_write", Backing::anon, first_write, make_droppable,
+		 write_first_byte, written_or_dropped},
+		{"vma/read_of_dropped", Backing::anon, vma_lock_suffices, dropped,
+		 [](Memory &memory) { load(memory.unit_at(0)); }, maps_zero_page},
+	};
 }
 
 std::vector<Story> swap_stories()
 {
 	auto swap = std::make_shared<std::unique_ptr<ZramSwap>>();
 	const Step swapped_out = [=](Memory &memory) {
-		for (std::size_t i = 0; i < memory.units(); i++)
-			store(memory.unit_at(i) + 1, other);
+		write_second_bytes(memory);
 		*swap = std::make_unique<ZramSwap>();
 		until_paged_out(memory,
 				[&] { advise(memory, uapi::madv_pageout, "MADV_PAGEOUT"); });
 	};
-	// The second byte of every unit, and the first one of the memory if it is not 0.
+	// What the first byte is then, if it is not 0.
 	const auto check = [=](std::uint8_t first) {
 		return [=](Memory &memory) {
-			const std::size_t unit = memory.unit();
-			expect_contents(memory, {{0, first != 0 ? first : memory.initial_byte(0)},
-						 {1, other},
-						 {unit + 1, other},
-						 {2 * unit + 1, other},
-						 {3 * unit + 1, other}});
+			second_bytes_are_written(memory,
+						 {0, first != 0 ? first : memory.initial_byte(0)});
 			::madvise(memory.map().data(), memory.map().size(), MADV_DONTNEED);
 			swap->reset();
 		};
@@ -352,9 +437,9 @@ std::vector<Story> swap_stories()
 
 std::vector<Story> stories()
 {
-	std::vector<Story> all{exec_story(), droppable_story(), stack_story()};
-	for (const auto &group :
-	     {advice_stories(), locked_stories(), split_stories(), move_stories(), swap_stories()})
+	std::vector<Story> all{exec_story(), stack_story()};
+	for (const auto &group : {advice_stories(), locked_stories(), split_stories(),
+				  move_stories(), droppable_stories(), swap_stories()})
 		all.insert(all.end(), group.begin(), group.end());
 	return all;
 }
@@ -445,17 +530,47 @@ struct AdviceCase {
 	int advice;
 	bool by_pidfd; ///< process_madvise(2) instead of madvise(2)
 	bool drops;    ///< private pages are gone afterwards
+	LockCost cost; ///< on both kernels
 };
 
 class Advice : public testing::TestWithParam<AdviceCase>
 {
     protected:
-	/// Gives the case's advice about all of @p memory. Throws Skip.
-	static void give(const Memory &memory)
+	Advice() : memory_(GetParam().backing)
+	{
+		if (GetParam().advice == uapi::madv_pageout)
+			swap_.emplace();
+		if (GetParam().backing == Backing::thp)
+			advise(memory_, uapi::madv_nohugepage, "MADV_NOHUGEPAGE");
+		write();
+		if (GetParam().backing == Backing::thp)
+			advise(memory_, uapi::madv_hugepage, "MADV_HUGEPAGE");
+	}
+
+	/// Writes another value to every small page.
+	void write() const
+	{
+		for (std::size_t at = 0; at < memory_.map().size(); at += page_bytes())
+			store(memory_.map().at(at), value_at(at));
+	}
+
+	/// Expects what write() wrote, or nothing of it.
+	void expect_contents(bool dropped) const
+	{
+		auto shadow = memory_.shadow();
+		for (std::size_t at = 0; !dropped && at < shadow.size(); at += page_bytes())
+			shadow[at] = value_at(at);
+		EXPECT_EQ(first_difference(memory_.map().data(), shadow.data(), shadow.size()),
+			  shadow.size())
+			<< "the memory differs at this byte";
+	}
+
+	/// Gives the case's advice about all of the memory. Throws Skip.
+	void give() const
 	{
 		const AdviceCase &what = GetParam();
-		std::uint8_t *start = memory.map().data();
-		const auto bytes = static_cast<long>(memory.map().size());
+		std::uint8_t *start = memory_.map().data();
+		const auto bytes = static_cast<long>(memory_.map().size());
 		const long done = what.by_pidfd
 					  ? uapi::process_madvise_self(start, bytes, what.advice)
 					  : ::madvise(start, bytes, what.advice);
@@ -465,52 +580,65 @@ class Advice : public testing::TestWithParam<AdviceCase>
 			supported(done, what.name);
 		EXPECT_EQ(done, what.by_pidfd ? bytes : 0);
 	}
+
+	Memory memory_;
+
+    private:
+	static std::uint8_t value_at(std::size_t at)
+	{
+		return static_cast<std::uint8_t>(at / page_bytes() + 1);
+	}
+
+	std::optional<ZramSwap> swap_;
 };
 
 TEST_P(Advice, DataIsRight)
 {
 	const AdviceCase &what = GetParam();
-	Memory memory(what.backing);
-	const std::size_t bytes = memory.map().size();
-	std::optional<ZramSwap> swap;
-	const auto expect_or_write = [&](bool write) {
-		for (std::size_t at = 0; at < bytes; at += page_bytes()) {
-			const auto value = static_cast<std::uint8_t>(at / page_bytes() + 1);
-			if (write)
-				store(memory.map().at(at), value);
-			ASSERT_EQ(load(memory.map().at(at)),
-				  what.drops && !write ? memory.initial_byte(at) : value);
-		}
-	};
 
+	expect_contents(false);
 	if (what.advice == uapi::madv_pageout)
-		swap.emplace();
-	if (what.backing == Backing::thp) // small pages
-		advise(memory, uapi::madv_nohugepage, "MADV_NOHUGEPAGE");
-	expect_or_write(true);
-	if (what.backing == Backing::thp)
-		advise(memory, uapi::madv_hugepage, "MADV_HUGEPAGE");
-	if (what.advice == uapi::madv_pageout)
-		until_paged_out(memory, [&] { give(memory); });
+		until_paged_out(memory_, [&] { give(); });
 	else
-		give(memory);
+		give();
 	if (what.advice == uapi::madv_collapse) {
-		EXPECT_EQ(smaps_kib(memory.map().data(), "AnonHugePages"), bytes >> 10);
+		EXPECT_EQ(smaps_kib(memory_.map().data(), "AnonHugePages"),
+			  memory_.map().size() >> 10);
 	}
-	expect_or_write(false);
-	expect_or_write(true);
-	EXPECT_TRUE(memory.file_is_unchanged());
+	expect_contents(what.drops);
+	write();
+	expect_contents(false);
+	EXPECT_TRUE(memory_.file_is_unchanged());
 }
+
+TEST_P(Advice, KeepsVmaLock)
+{
+	LockCounter counter;
+	const LockEvents seen = counter.measure([&] { give(); });
+	expect_cost(std::string("advice/") + GetParam().name, ExpectedCost::both(GetParam().cost),
+		    seen);
+}
+
+// To collapse a huge page, the mmap_lock is taken to look at it (but for the first one, where it is
+// held), to look at it again and, for writing, to replace it; after the last one, to return.
+constexpr LockCost collapse_of_two{7, 0, 0};
+// Reclaim tries other locks, those of the anon_vmas.
+constexpr LockCost pageout{1, {0, UINT64_MAX}, 0};
 
 INSTANTIATE_TEST_SUITE_P(
 	Vma, Advice,
-	testing::Values(
-		AdviceCase{"collapse", Backing::thp, uapi::madv_collapse, false, false},
-		AdviceCase{"collapse_by_pidfd", Backing::thp, uapi::madv_collapse, true, false},
-		AdviceCase{"pageout_by_pidfd", Backing::anon, uapi::madv_pageout, true, false},
-		AdviceCase{"dontneed_by_pidfd", Backing::anon, MADV_DONTNEED, true, true},
-		AdviceCase{"private_file_dontneed_by_pidfd", Backing::memfd_private, MADV_DONTNEED,
-			   true, true}),
+	testing::Values(AdviceCase{"collapse", Backing::thp, uapi::madv_collapse, false, false,
+				   collapse_of_two},
+			AdviceCase{"collapse_by_pidfd", Backing::thp, uapi::madv_collapse, true,
+				   false, collapse_of_two},
+			AdviceCase{"pageout", Backing::anon, uapi::madv_pageout, false, false,
+				   pageout},
+			AdviceCase{"pageout_by_pidfd", Backing::anon, uapi::madv_pageout, true,
+				   false, pageout},
+			AdviceCase{"dontneed_by_pidfd", Backing::anon, MADV_DONTNEED, true, true,
+				   vma_lock_only},
+			AdviceCase{"private_file_dontneed_by_pidfd", Backing::memfd_private,
+				   MADV_DONTNEED, true, true, vma_lock_only}),
 	[](const testing::TestParamInfo<AdviceCase> &info) { return info.param.name; });
 
 } // namespace

@@ -42,8 +42,12 @@ std::uint64_t number_in(const std::string &path)
 	return number;
 }
 
-Fd open_event(perf_event_attr &attr, const EventCounter *leader, const std::string &what)
+Fd open_event(perf_event_attr &attr, const EventCounter *leader, Counted counted,
+	      const std::string &what)
 {
+	const bool new_ones = counted == Counted::thread_and_new_ones;
+	attr.inherit = new_ones;
+	attr.inherit_thread = new_ones;
 	attr.size = sizeof(attr);
 	attr.disabled = leader == nullptr;
 	attr.read_format = PERF_FORMAT_GROUP;
@@ -66,42 +70,44 @@ std::string tracefs()
 }
 
 EventCounter EventCounter::tracepoint(const std::string &name, const std::string &filter,
-				      const EventCounter *leader)
+				      const EventCounter *leader, Counted counted)
 {
 	perf_event_attr attr{};
 	attr.type = PERF_TYPE_TRACEPOINT;
 	attr.config = number_in(tracefs() + "/events/" + name + "/id");
-	EventCounter event(open_event(attr, leader, name));
+	EventCounter event(open_event(attr, leader, counted, name));
 	if (!filter.empty() && ::ioctl(event.fd(), PERF_EVENT_IOC_SET_FILTER, filter.c_str()) != 0)
 		throw_errno("PERF_EVENT_IOC_SET_FILTER " + name + " " + filter);
 	return event;
 }
 
-EventCounter EventCounter::page_faults(const EventCounter *leader)
+EventCounter EventCounter::page_faults(const EventCounter *leader, Counted counted)
 {
 	perf_event_attr attr{};
 	attr.type = PERF_TYPE_SOFTWARE;
 	attr.config = PERF_COUNT_SW_PAGE_FAULTS;
-	return EventCounter(open_event(attr, leader, "page faults"));
+	return EventCounter(open_event(attr, leader, counted, "page faults"));
 }
 
-LockCounter::LockCounter()
+LockCounter::LockCounter(Counted counted)
 {
 	events_.reserve(max_slots);
-	events_.push_back(EventCounter::tracepoint(start_event, "write==0", nullptr));
-	const EventCounter &leader = events_.front();
-	events_.push_back(EventCounter::tracepoint(start_event, "write==1", &leader));
-	events_.push_back(EventCounter::tracepoint(returned_event, "success==0", &leader));
-	events_.push_back(EventCounter::page_faults(&leader));
+	const auto add = [&](const std::string &name, const std::string &filter) {
+		const EventCounter *leader = events_.empty() ? nullptr : &events_.front();
+		events_.push_back(EventCounter::tracepoint(name, filter, leader, counted));
+	};
+	add(start_event, "write==0");
+	add(start_event, "write==1");
+	add(returned_event, "success==0");
+	events_.push_back(EventCounter::page_faults(&events_.front(), counted));
 
 	const std::string &group = session().probe_group;
 	has_kprobes_ = !group.empty();
 	if (!has_kprobes_)
 		return;
 	for (const char *name : {trylock_event, prepare_event})
-		events_.push_back(EventCounter::tracepoint(group + "/" + name, "", &leader));
-	events_.push_back(
-		EventCounter::tracepoint(group + "/" + vma_lock_event, "vma!=0", &leader));
+		add(group + "/" + name, "");
+	add(group + "/" + vma_lock_event, "vma!=0");
 }
 
 void LockCounter::start()

@@ -11,7 +11,11 @@
 namespace pvl
 {
 
-/// One perf event that counts for the calling thread only, in kernel mode and user mode.
+/// Whose events are counted: the calling thread's, or also those of the threads that come to be of
+/// it while the counter exists, the workers that io_uring makes for it among them.
+enum class Counted { thread, thread_and_new_ones };
+
+/// One perf event that counts for the Counted threads only, in kernel mode and user mode.
 /// It is created disabled. Facts: perf_event_open(2); tracepoint numbers from tracefs
 /// events/<group>/<name>/id; the kprobe PMU from /sys/bus/event_source/devices/kprobe/type.
 class EventCounter
@@ -21,10 +25,11 @@ class EventCounter
 	/// (the tracing filter language, e.g. "write==0") holds. Throws Skip when the kernel lacks
 	/// the tracepoint or does not let this user count it.
 	static EventCounter tracepoint(const std::string &name, const std::string &filter,
-				       const EventCounter *leader);
+				       const EventCounter *leader,
+				       Counted counted = Counted::thread);
 
 	/// Counts page faults that were completed (PERF_COUNT_SW_PAGE_FAULTS).
-	static EventCounter page_faults(const EventCounter *leader);
+	static EventCounter page_faults(const EventCounter *leader, Counted counted);
 
 	[[nodiscard]] int fd() const noexcept
 	{
@@ -39,7 +44,7 @@ class EventCounter
 	Fd fd_;
 };
 
-/// What one thread did to its mmap_lock while something was measured.
+/// What the Counted threads did to their mmap_lock while something was measured.
 struct LockEvents {
 	std::uint64_t read_locks = 0; ///< attempts to take mmap_lock for reading, trylocks included
 	std::uint64_t write_locks = 0;	///< attempts to take mmap_lock for writing
@@ -59,7 +64,7 @@ struct LockEvents {
 	}
 };
 
-/// Counts LockEvents of the calling thread around an action.
+/// Counts LockEvents around an action.
 ///
 /// Must be used by the thread that made it. Throws Skip (from the constructor) when the tracepoints
 /// cannot be counted: no tracefs, no permission, old kernel. Kprobes (see Probes) are optional.
@@ -74,7 +79,7 @@ class LockCounter
 	static constexpr const char *prepare_event = "prepare";
 	static constexpr const char *vma_lock_event = "vma_lock";
 
-	LockCounter();
+	explicit LockCounter(Counted counted = Counted::thread);
 
 	/// Runs @p action and returns what happened during it. Nothing but the action and the
 	/// system calls that switch the counters is inside the window.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -10,6 +11,7 @@
 
 #include "support/memory.h"
 #include "support/random.h"
+#include "support/setting.h"
 
 namespace pvl
 {
@@ -26,18 +28,39 @@ enum class Action : std::uint8_t {
 	populate_read,
 	populate_write,
 	pageout,
-	collapse,
-	flip_huge,    ///< MADV_HUGEPAGE or MADV_NOHUGEPAGE, by value
-	read_only,    ///< a write that has to end in SIGSEGV, then writable again
-	split,	      ///< one page gets other permissions; merged again by the next read_only
-	move,	      ///< mremap() elsewhere
-	fork,	      ///< a child checks, writes and exits
-	guard,	      ///< a guard region that has to be hit, then removed
-	fill_by_uffd, ///< UFFDIO_COPY into a page that is not there
+	collapse,	///< once more one VMA, where that can help
+	flip_huge,	///< MADV_HUGEPAGE or MADV_NOHUGEPAGE, by value
+	read_only,	///< a write that has to end in SIGSEGV, then writable again
+	split,		///< one page gets other permissions; merged again by the next read_only
+	move,		///< mremap() elsewhere
+	move_and_keep,	///< the same with MREMAP_DONTUNMAP: what is left starts anew
+	fork,		///< a child checks, writes and exits
+	guard,		///< a guard region that has to be hit, then removed
+	fill_by_uffd,	///< UFFDIO_COPY into a page that is not there
+	zero_by_uffd,	///< UFFDIO_ZEROPAGE
+	free,		///< MADV_FREE, then a write: what was there stays or is zero
+	lock,		///< mlock() or munlock(), by value
+	flip_zero_page, ///< use_zero_page of THP, for all the machine, by value
 	lie, ///< changes memory behind the model's back; never chosen, for testing the fuzzer
 };
 
 inline constexpr std::size_t action_count = static_cast<std::size_t>(Action::lie) + 1;
+
+/// The word for it in the text form of operations.
+std::string name_of(Action action);
+
+/// How often one kind of action came to what.
+struct Tally {
+	std::uint64_t done = 0;	   ///< carried out
+	std::uint64_t refused = 0; ///< not: for some memory, or in some state, that is right
+	std::uint64_t skipped = 0; ///< not: this machine, kernel or user cannot
+	std::string why;	   ///< it was skipped
+
+	Tally &operator+=(const Tally &other);
+};
+
+/// One for each Action.
+using Tallies = std::array<Tally, action_count>;
 
 /// One operation; numbers are reduced to what exists.
 struct Operation {
@@ -59,6 +82,9 @@ Operation parse_operation(const std::string &text);
 std::string to_text(const std::vector<Operation> &operations);
 std::vector<Operation> parse_operations(const std::string &text);
 
+/// Every action but lie on every kind of memory, one kind after the other.
+std::vector<Operation> every_operation();
+
 /// A random operation, any but lie.
 Operation random_operation(Random &random);
 
@@ -76,19 +102,35 @@ class FuzzWorld
 	FuzzWorld &operator=(const FuzzWorld &) = delete;
 	~FuzzWorld();
 
-	/// Carries @p operation out. Returns what was wrong, or nothing. What this machine cannot
-	/// do is left out.
+	/// Carries @p operation out, and counts it. Returns what was wrong, or nothing. What this
+	/// machine cannot do is left out.
 	std::optional<std::string> apply(const Operation &operation);
 
 	/// Compares every byte of every memory. Returns what was wrong, or nothing.
 	std::optional<std::string> check_all();
 
+	/// What became of the operations so far.
+	[[nodiscard]] const Tallies &tallies() const noexcept
+	{
+		return tallies_;
+	}
+
     private:
 	struct Slot;
+	/// What came of one operation.
+	struct Result {
+		bool done = true;
+		std::optional<std::string> wrong{};
+	};
+
+	Result carry_out(const Operation &operation);
+
 	bool hugetlb_;
 	std::vector<std::unique_ptr<Slot>> slots_;
 	Fd pipe_read_;
 	Fd pipe_write_;
+	std::unique_ptr<SettingGuard> zero_page_;
+	Tallies tallies_;
 };
 
 /// The shortest list that ddmin finds (Zeller, "Simplifying and isolating failure-inducing input")

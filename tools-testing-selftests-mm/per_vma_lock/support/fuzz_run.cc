@@ -29,12 +29,13 @@ std::string apply_all(const std::vector<Operation> &operations)
 	return world.check_all().value_or("");
 }
 
-/// A huge page for every slot of @p worlds worlds. A quarter of them use one, and may need another
-/// while a forked child of any thread has theirs. Nothing when there are not that many.
+/// Three huge pages for every two slots of @p worlds worlds. A third of the slots use one or, for
+/// a private copy of a file's, two, and may need another while a forked child of any thread has
+/// theirs. Nothing when there are not that many.
 std::optional<std::unique_ptr<SettingGuard>> pool_for(std::size_t worlds)
 {
 	try {
-		return free_huge_pages(worlds * FuzzWorld::slot_count);
+		return free_huge_pages(worlds * FuzzWorld::slot_count * 3 / 2);
 	} catch (const Skip &) {
 		return std::nullopt;
 	}
@@ -70,10 +71,12 @@ FuzzOutcome fuzz(const FuzzPlan &plan)
 			wrong = error.what();
 		}
 		total += done.size();
+		const std::lock_guard guard(lock);
+		for (std::size_t i = 0; i < action_count; i++)
+			outcome.tallies.at(i) += world.tallies().at(i);
 		if (!wrong)
 			return;
 		stop = true;
-		const std::lock_guard guard(lock);
 		if (!outcome.failure)
 			outcome.failure = FuzzFailure{thread, *wrong, std::move(done)};
 	};

@@ -30,6 +30,7 @@ struct FuzzFailure {
 /// What a run came to.
 struct FuzzOutcome {
 	std::uint64_t operations = 0;
+	Tallies tallies; ///< of all threads
 	std::optional<FuzzFailure> failure;
 };
 

@@ -71,25 +71,24 @@ std::string fault_line(const std::string &kind, const ExpectedCost &expected,
 
 void expect_cost(const std::string &kind, const ExpectedCost &expected, const LockEvents &counted)
 {
-	const Session &run = session();
+	const Expect judged = session().judged();
 	LockEvents seen = counted;
 
 	// An attempt that failed because another thread held the lock is no acquisition.
 	seen.read_locks -= std::min(seen.read_locks, seen.failed_locks);
 	std::cout << fault_line(kind, expected, seen) << std::endl;
-	const bool judge_patched = run.expect == Expect::patched ||
-				   (run.expect == Expect::automatic && run.series_applied);
-	if (run.expect == Expect::automatic && !run.series_applied) {
+	if (judged == Expect::automatic) {
 		if (expected.mainline != expected.patched)
 			throw Skip("series not applied");
 		if (!expected.mainline.matches(seen)) // an older kernel, another architecture
 			throw Skip("series not applied, and this kernel counts " + text(seen));
 	}
 
-	const LockCost &wanted = judge_patched ? expected.patched : expected.mainline;
+	const bool patched = judged == Expect::patched;
+	const LockCost &wanted = patched ? expected.patched : expected.mainline;
 	EXPECT_TRUE(wanted.matches(seen))
 		<< kind << ": expected " << text(wanted) << " ("
-		<< (judge_patched ? "patched" : "mainline") << "), seen " << text(seen)
+		<< (patched ? "patched" : "mainline") << "), seen " << text(seen)
 		<< ", failed locks " << seen.failed_locks << ", page faults " << seen.page_faults;
 	if (!seen.trylocks || !seen.anon_vma_prepares)
 		throw Skip("no kprobes: only acquisitions of the mmap_lock were counted");

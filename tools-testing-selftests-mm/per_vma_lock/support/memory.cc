@@ -47,6 +47,7 @@ constexpr std::array traits{
 	Traits{Backing::hugetlb_memfd_private, "hugetlb_memfd_private", false, true, true},
 	Traits{Backing::hugetlbfs_private, "hugetlbfs_private", false, true, true},
 	Traits{Backing::thp, "thp", false, false, false},
+	Traits{Backing::thp_always, "thp_always", false, false, false},
 	Traits{Backing::mthp, "mthp", false, false, false},
 	Traits{Backing::shmem_thp_private, "shmem_thp_private", false, false, true},
 	Traits{Backing::shared_anon, "shared_anon", true, false, false},
@@ -55,6 +56,7 @@ constexpr std::array traits{
 	Traits{Backing::disk_shared, "disk_shared", true, false, true},
 	Traits{Backing::hugetlb_shared, "hugetlb_shared", true, true, false},
 	Traits{Backing::hugetlb_memfd_shared, "hugetlb_memfd_shared", true, true, true},
+	Traits{Backing::hugetlbfs_shared, "hugetlbfs_shared", true, true, true},
 	Traits{Backing::shmem_thp_shared, "shmem_thp_shared", true, false, true},
 };
 
@@ -65,7 +67,7 @@ const Traits &traits_of(Backing backing)
 
 bool is_thp(Backing backing)
 {
-	return backing == Backing::thp || backing == Backing::shmem_thp_private ||
+	return is_anon_thp(backing) || backing == Backing::shmem_thp_private ||
 	       backing == Backing::shmem_thp_shared;
 }
 
@@ -142,6 +144,11 @@ bool is_hugetlb(Backing backing)
 	return traits_of(backing).hugetlb;
 }
 
+bool is_anon_thp(Backing backing)
+{
+	return backing == Backing::thp || backing == Backing::thp_always;
+}
+
 bool has_file_content(Backing backing)
 {
 	return traits_of(backing).file_content;
@@ -172,6 +179,8 @@ Memory::Memory(Backing backing, int prot, std::size_t units)
 		keep(free_huge_pages(2 * bytes_ / unit_));
 	if (backing == Backing::thp)
 		keep(setting_among(thp + "enabled", {"always", "madvise"}, "madvise"));
+	if (backing == Backing::thp_always)
+		keep(std::make_unique<SettingGuard>(thp + "enabled", "always"));
 	if (backing == Backing::mthp)
 		keep(std::make_unique<SettingGuard>(thp_setting(unit_, "enabled"), "madvise"));
 	if (backing == Backing::shmem_thp_private || backing == Backing::shmem_thp_shared)
@@ -198,6 +207,8 @@ Memory::Memory(Backing backing, int prot, std::size_t units)
 	}
 	map_ = Mapping(request);
 
+	if (backing == Backing::thp_always) // without being asked
+		return;
 	const bool wants_huge = is_thp(backing) || backing == Backing::mthp;
 	if (wants_huge && ::madvise(map_.data(), bytes_, uapi::madv_hugepage) != 0)
 		throw Skip(std::string("MADV_HUGEPAGE: ") + std::strerror(errno));
@@ -213,6 +224,7 @@ void Memory::make_file(int *map_fd)
 	case Backing::anon:
 	case Backing::hugetlb_private:
 	case Backing::thp:
+	case Backing::thp_always:
 	case Backing::mthp:
 	case Backing::shared_anon:
 	case Backing::hugetlb_shared:
@@ -238,6 +250,7 @@ void Memory::make_file(int *map_fd)
 		fd_ = new_file(run.tmpfs_dir, "tmpfs of our own (not root)");
 		break;
 	case Backing::hugetlbfs_private:
+	case Backing::hugetlbfs_shared:
 		fd_ = new_file(run.hugetlbfs_dir, "hugetlbfs of our own (not root)");
 		break;
 	case Backing::disk_private:

@@ -25,6 +25,7 @@ enum class Backing {
 	hugetlb_memfd_private,
 	hugetlbfs_private,
 	thp,
+	thp_always,
 	mthp,
 	shmem_thp_private,
 	shared_anon,
@@ -33,6 +34,7 @@ enum class Backing {
 	disk_shared,
 	hugetlb_shared,
 	hugetlb_memfd_shared,
+	hugetlbfs_shared,
 	shmem_thp_shared,
 };
 
@@ -47,6 +49,9 @@ bool is_shared(Backing backing);
 
 /// Huge pages of the hugetlb pool.
 bool is_hugetlb(Backing backing);
+
+/// Anonymous huge pages, and the huge zero page for reads.
+bool is_anon_thp(Backing backing);
 
 /// Starts with the content of a file: see initial_byte(). The others start with zeroes.
 bool has_file_content(Backing backing);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <iostream>
+#include <memory>
 #include <random>
 #include <sstream>
 #include <vector>
@@ -16,6 +17,8 @@
 #include "support/error.h"
 #include "support/event_counter.h"
 #include "support/fd.h"
+#include "support/mapping.h"
+#include "support/memory.h"
 #include "support/session.h"
 #include "support/setting.h"
 #include "support/supervise.h"
@@ -103,9 +106,25 @@ class ReportingListener : public testing::EmptyTestEventListener
 	bool failed_ = false;
 };
 
+constexpr const char *thp_use_zero_page = "/sys/kernel/mm/transparent_hugepage/use_zero_page";
+
+// What tests take for granted, where it was changed: as it is by default, until the test ends.
+std::vector<std::unique_ptr<SettingGuard>> default_settings()
+{
+	std::vector<std::unique_ptr<SettingGuard>> guards;
+	try {
+		guards.push_back(setting_among(thp_use_zero_page, {"1"}, "1"));
+		guards.push_back(setting_among(thp_setting(pmd_bytes(), "enabled"),
+					       {"inherit", "madvise", "always"}, "inherit"));
+	} catch (const Skip &) { // no huge pages, or not root: the tests find out
+	}
+	return guards;
+}
+
 int run_in_child(const std::string &name, Report &report)
 {
 	prefault_process();
+	const auto settings = default_settings();
 
 	auto &listeners = testing::UnitTest::GetInstance()->listeners();
 	delete listeners.Release(listeners.default_result_printer());

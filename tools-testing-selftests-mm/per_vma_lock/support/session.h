@@ -35,6 +35,13 @@ struct Session {
 	/// Calls of down_read_trylock() that one lock_vma_under_rcu() makes (see Probes).
 	std::uint64_t trylocks_per_vma_lock = 0;
 
+	/// Whose numbers have to be seen. Expect::automatic: nobody's, the running kernel does
+	/// not have the series and was not asked for anything.
+	[[nodiscard]] Expect judged() const noexcept
+	{
+		return expect == Expect::automatic && series_applied ? Expect::patched : expect;
+	}
+
 	/// @p normal iterations scaled for this run, at least 1.
 	[[nodiscard]] std::uint64_t scaled(std::uint64_t normal) const noexcept
 	{

@@ -61,7 +61,8 @@ void handle_unless_ignored(int number, void (*handler)(int))
 	::prctl(PR_SET_PDEATHSIG, SIGTERM);
 	::setpgid(0, 0);
 	std::signal(SIGTERM, restore_and_exit);
-	handle_unless_ignored(SIGINT, SIG_DFL);
+	for (const int number : {SIGINT, SIGQUIT, SIGPIPE})
+		handle_unless_ignored(number, SIG_DFL);
 	int status = ksft_fail;
 	try {
 		status = body();
@@ -98,7 +99,7 @@ bool ended_in_time(const Fd &pidfd, Clock::time_point deadline)
 
 void install_stop_signals()
 {
-	for (const int number : {SIGINT, SIGTERM, SIGHUP})
+	for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE})
 		handle_unless_ignored(number, note_signal);
 }
 
