@@ -60,8 +60,6 @@ Fd page_cache(std::uint64_t bytes)
 	return fd;
 }
 
-constexpr const char *use_zero_page = "/sys/kernel/mm/transparent_hugepage/use_zero_page";
-
 /// First accesses at the limit.
 struct LimitCase {
 	const char *name;

@@ -43,7 +43,6 @@ namespace
 {
 
 constexpr int read_write = PROT_READ | PROT_WRITE;
-constexpr const char *zero_page_file = "/sys/kernel/mm/transparent_hugepage/use_zero_page";
 
 Mapping map_pages(std::size_t pages, int flags = MAP_PRIVATE | MAP_ANONYMOUS)
 {
@@ -271,7 +270,7 @@ TEST(Race, HugetlbReadsOfHolesBesideCachedPagesBesideMprotectStorm)
 
 TEST(Race, HugePageReadsThenWritesBesideMprotectStorm)
 {
-	const SettingGuard no_zero_page(zero_page_file, "0");
+	const SettingGuard no_zero_page(use_zero_page, "0");
 	race_beside_mprotect_storm(Backing::thp, [](Memory &memory, Random &random) {
 		EXPECT_EQ(load(memory.unit_at(0)), 0);
 		write_and_check(memory.unit_at(0), random);
@@ -282,7 +281,7 @@ TEST(Race, HugePageReadsThenWritesBesideMprotectStorm)
 /// it, and no more: it faults again, and copies the huge folio under the VMA lock.
 TEST(Race, HugeZeroFolioReadsThenWritesBesideMprotectStorm)
 {
-	const SettingGuard zero_page(zero_page_file, "1");
+	const SettingGuard zero_page(use_zero_page, "1");
 	const Expect judged = session().judged();
 	const std::uint64_t faults = judged == Expect::mainline ? 2 : 3;
 	std::atomic<std::uint64_t> huge{0};
@@ -599,7 +598,7 @@ TEST(Race, ExitWhileThreadsFault)
 TEST(ThpRace, ReadsAndWritesWhileSettingsFlip)
 {
 	const Memory needed(Backing::thp);
-	SettingGuard zero_page(zero_page_file, "1");
+	SettingGuard zero_page(use_zero_page, "1");
 	SettingGuard enabled("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
 	MapRequest request;
 	request.bytes = request.alignment = needed.unit();

@@ -26,7 +26,6 @@ namespace pvl
 namespace
 {
 
-constexpr const char *use_zero_page = "/sys/kernel/mm/transparent_hugepage/use_zero_page";
 constexpr std::uint8_t written = 0x3c;
 constexpr std::uint64_t bytes_in_kib = 1024;
 

@@ -520,8 +520,7 @@ FuzzWorld::Result FuzzWorld::carry_out(const Operation &operation)
 				      : ::munlock(slot->data + page, slot->page_size()),
 				  "mlock")};
 	case Action::flip_zero_page:
-		zero_page_ = std::make_unique<SettingGuard>(
-			"/sys/kernel/mm/transparent_hugepage/use_zero_page", odd ? "1" : "0");
+		zero_page_ = std::make_unique<SettingGuard>(use_zero_page, odd ? "1" : "0");
 		break;
 	case Action::lie:
 		store(target, static_cast<std::uint8_t>(slot->shadow[place] + 1));

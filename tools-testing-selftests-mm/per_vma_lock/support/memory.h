@@ -38,6 +38,9 @@ enum class Backing {
 	shmem_thp_shared,
 };
 
+/// Whether reads of huge pages map the huge zero page: "1" or "0".
+inline constexpr const char *use_zero_page = "/sys/kernel/mm/transparent_hugepage/use_zero_page";
+
 /// Every Backing, in the order of the enumeration.
 const std::vector<Backing> &all_backings();
 

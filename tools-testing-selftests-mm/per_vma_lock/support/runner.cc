@@ -106,14 +106,12 @@ class ReportingListener : public testing::EmptyTestEventListener
 	bool failed_ = false;
 };
 
-constexpr const char *thp_use_zero_page = "/sys/kernel/mm/transparent_hugepage/use_zero_page";
-
 // What tests take for granted, where it was changed: as it is by default, until the test ends.
 std::vector<std::unique_ptr<SettingGuard>> default_settings()
 {
 	std::vector<std::unique_ptr<SettingGuard>> guards;
 	try {
-		guards.push_back(setting_among(thp_use_zero_page, {"1"}, "1"));
+		guards.push_back(setting_among(use_zero_page, {"1"}, "1"));
 		guards.push_back(setting_among(thp_setting(pmd_bytes(), "enabled"),
 					       {"inherit", "madvise", "always"}, "inherit"));
 	} catch (const Skip &) { // no huge pages, or not root: the tests find out
