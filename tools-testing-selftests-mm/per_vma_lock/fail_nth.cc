@@ -12,8 +12,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
-#include <functional>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -30,6 +30,7 @@
 #include "support/story.h"
 #include "support/uapi.h"
 #include "support/userfault.h"
+#include "support/wait.h"
 
 namespace pvl
 {
@@ -224,18 +225,8 @@ std::uint64_t slab_objects(const std::string &cache)
 	return std::stoull(first_line(dir + "objects"));
 }
 
-/// Whether @p condition holds, if need be after a while: objects may be freed by RCU.
-bool settles(const std::function<bool()> &condition)
-{
-	constexpr int tries = 50;
-	constexpr useconds_t pause_us = 20000;
-	for (int i = 0; i < tries; i++) {
-		if (condition())
-			return true;
-		::usleep(pause_us);
-	}
-	return false;
-}
+/// How long objects that RCU frees may take to go.
+constexpr std::chrono::seconds grace(1);
 
 /// What a leak leaves in use.
 struct InUse {
@@ -280,7 +271,8 @@ class FailingAllocation : public testing::TestWithParam<Case>
 		constexpr int most_tries = 4;
 		for (int tries = 1;; tries++) {
 			const bool failed_one = fails_at(n);
-			if (HasFailure() || settles([&] { return !InUse().exceeds(before); }))
+			if (HasFailure() ||
+			    holds_within(grace, [&] { return !InUse().exceeds(before); }))
 				return failed_one;
 			const InUse was = std::exchange(before, InUse());
 			if (tries == most_tries) {
@@ -361,7 +353,7 @@ void first_writes_leak_nothing(const MemoryGroup &group, const Memory &memory)
 			ASSERT_EQ(load(map.data()), written);
 		}
 		EXPECT_LT(group.user_pages(), pages + slack_pages);
-		EXPECT_TRUE(settles([&] { return !InUse().exceeds(before, slack); }));
+		EXPECT_TRUE(holds_within(grace, [&] { return !InUse().exceeds(before, slack); }));
 		ASSERT_FALSE(testing::Test::HasFailure());
 		if (failed < writes - slack) {
 			ASSERT_GT(n, least_allocations);

@@ -139,14 +139,16 @@ ExpectedCost copy_out_cost(Backing backing)
 }
 
 /// A read request into the memory, by a ring with @p ring_flags, entry flags @p entry_flags.
-Story read_story(const std::string &name, Backing backing, const ExpectedCost &cost,
-		 unsigned ring_flags = 0, unsigned entry_flags = 0)
+Story read_story(const std::string &name, Backing backing, unsigned ring_flags = 0,
+		 unsigned entry_flags = 0)
 {
 	auto io = std::make_shared<Io>();
 	Story story;
 	story.kind = "io_uring/" + name + '/' + name_of(backing);
 	story.backing = backing;
-	story.cost = cost;
+	story.cost = copy_in_cost(backing);
+	if (ring_flags != 0 || entry_flags != 0)
+		story.counted = Counted::thread_and_new_ones; // a thread of io_uring's does it
 	story.before = [=](Memory &) { io->open(little, ring_flags); };
 	story.access = [=](Memory &memory) {
 		io_uring_sqe *entry = io->ring->entry();
@@ -221,6 +223,7 @@ Story madvise_story(Backing backing)
 	story.kind = "io_uring/madvise_populate_write/" + name_of(backing);
 	story.backing = backing;
 	story.cost = ExpectedCost::both({1, 0, 1});
+	story.counted = Counted::thread_and_new_ones; // a worker does it
 	story.before = [=](Memory &) { io->open(0); };
 	story.access = [=](Memory &memory) {
 		::io_uring_prep_madvise(io->ring->entry(), memory.map().data(),
@@ -230,37 +233,6 @@ Story madvise_story(Backing backing)
 	};
 	story.check = [](Memory &memory) { expect_contents(memory, {}); };
 	return story;
-}
-
-/// Stories of requests that a thread of io_uring's own carries out: it is started when the counter
-/// is there already, and counted.
-class WorkerStories : public testing::TestWithParam<Story>
-{
-};
-
-TEST_P(WorkerStories, DataIsRight)
-{
-	const Story &story = GetParam();
-	Memory memory(story.backing, story.prot, story.units);
-
-	story.before(memory);
-	story.access(memory);
-	if (!HasFailure())
-		story.check(memory);
-}
-
-TEST_P(WorkerStories, KeepsVmaLock)
-{
-	const Story &story = GetParam();
-	LockCounter counter(Counted::thread_and_new_ones);
-	Memory memory(story.backing, story.prot, story.units);
-
-	story.before(memory);
-	const LockEvents seen = counter.measure([&] { story.access(memory); });
-	if (!HasFailure())
-		story.check(memory);
-	if (!HasFailure())
-		expect_cost(story.kind, story.cost, seen);
 }
 
 constexpr std::array kinds{Backing::anon,	  Backing::memfd_private,
@@ -276,34 +248,22 @@ std::vector<Story> stories()
 	std::vector<Story> all;
 
 	for (const Backing backing : kinds) {
-		all.push_back(read_story("read", backing, copy_in_cost(backing)));
+		all.push_back(read_story("read", backing));
+		all.push_back(read_story("read_by_worker", backing, 0, IOSQE_ASYNC));
+		all.push_back(read_story("read_by_sqpoll_thread", backing, IORING_SETUP_SQPOLL));
 		all.push_back(write_story(backing));
 	}
-	for (const Backing backing : pinned_kinds)
+	for (const Backing backing : pinned_kinds) {
 		all.push_back(fixed_story(name_of(backing), backing, pinned));
+		all.push_back(madvise_story(backing));
+	}
 	// The write through the pin replaces the huge zero page, which brought no anon_vma.
 	all.push_back(
 		fixed_story("huge_zero_page", Backing::thp, {{1, 0, 0}, {1, 0, 1}}, read_zero));
 	return all;
 }
 
-std::vector<Story> worker_stories()
-{
-	std::vector<Story> all;
-
-	for (const Backing backing : kinds) {
-		const ExpectedCost cost = copy_in_cost(backing);
-		all.push_back(read_story("read_by_worker", backing, cost, 0, IOSQE_ASYNC));
-		all.push_back(
-			read_story("read_by_sqpoll_thread", backing, cost, IORING_SETUP_SQPOLL));
-	}
-	for (const Backing backing : pinned_kinds)
-		all.push_back(madvise_story(backing));
-	return all;
-}
-
 INSTANTIATE_TEST_SUITE_P(IoUring, Stories, testing::ValuesIn(stories()), story_name);
-INSTANTIATE_TEST_SUITE_P(IoUring, WorkerStories, testing::ValuesIn(worker_stories()), story_name);
 
 /// Who carries out requests beside the application, and whether the memory has an anon_vma by then.
 struct Reader {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -26,6 +27,7 @@
 #include "support/story.h"
 #include "support/swap.h"
 #include "support/uapi.h"
+#include "support/wait.h"
 
 namespace pvl
 {
@@ -77,19 +79,8 @@ bool has_page_flag(const void *address, int flag)
 	return (page_flags(address) >> flag & 1) != 0;
 }
 
-/// Calls @p try_it until it returns true, but no longer than about two seconds. Returns whether it
-/// did.
-bool succeeds_in_time(const std::function<bool()> &try_it)
-{
-	constexpr int most_tries = 100;
-	constexpr useconds_t pause_us = 20000;
-	for (int tries = 0; tries < most_tries; tries++) {
-		if (try_it())
-			return true;
-		::usleep(pause_us);
-	}
-	return false;
-}
+/// How long ksmd and reclaim may take.
+constexpr std::chrono::seconds patience(2);
 
 Story write_story(const std::string &name, Backing backing, const ExpectedCost &cost,
 		  const Step &before)
@@ -109,7 +100,7 @@ void merge(Memory &memory)
 	const auto all_merged = [&] {
 		return std::stoull(first_line("/proc/self/ksm_merging_pages")) >= memory.units();
 	};
-	if (!succeeds_in_time(all_merged))
+	if (!holds_within(patience, all_merged))
 		throw Skip("ksmd did not merge the pages in time");
 }
 
@@ -364,7 +355,7 @@ void until_paged_out(const Memory &memory, const std::function<void()> &page_out
 		checked(::mincore(memory.unit_at(0), page_bytes(), &present), "mincore");
 		return (present & 1) == 0;
 	};
-	if (!succeeds_in_time(has_gone))
+	if (!holds_within(patience, has_gone))
 		throw Skip("the page could not be paged out");
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <mutex>
@@ -16,6 +17,7 @@
 #include "support/error.h"
 #include "support/session.h"
 #include "support/uapi.h"
+#include "support/wait.h"
 
 namespace pvl
 {
@@ -81,17 +83,14 @@ std::uint64_t available_bytes()
 void no_surplus_of_others(std::size_t page_bytes)
 {
 	static std::set<std::size_t> known;
-	constexpr int patience = 1000; // pages that an io_uring pinned are freed after its end
-	constexpr useconds_t pause_us = 10000;
+	constexpr std::chrono::seconds patience(10); // an io_uring's pins last beyond its end
 
 	if (known.contains(page_bytes))
 		return;
-	for (int tries = 0; first_line(huge_page_setting("surplus_hugepages", page_bytes)) != "0";
-	     tries++) {
-		if (tries == patience)
-			throw Skip("surplus huge pages are in use");
-		::usleep(pause_us);
-	}
+	if (!holds_within(patience, [=] {
+		    return first_line(huge_page_setting("surplus_hugepages", page_bytes)) == "0";
+	    }))
+		throw Skip("surplus huge pages are in use");
 	known.insert(page_bytes);
 }
 

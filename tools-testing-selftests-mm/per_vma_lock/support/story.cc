@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <ostream>
 
-#include "support/event_counter.h"
-
 namespace pvl
 {
 
@@ -81,7 +79,7 @@ TEST_P(Stories, DataIsRight)
 TEST_P(Stories, KeepsVmaLock)
 {
 	const Story &story = GetParam();
-	LockCounter counter;
+	LockCounter counter(story.counted);
 	Memory memory(story.backing, story.prot, story.units);
 	const Finish finish(story, memory);
 

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/event_counter.h"
 #include "support/lock_cost.h"
 #include "support/memory.h"
 
@@ -35,6 +36,7 @@ struct Story {
 	Step check;  ///< compares the outcome with what it has to be
 	int prot = PROT_READ | PROT_WRITE;
 	std::size_t units = 0; ///< 0: as many as is usual for the backing
+	Counted counted = Counted::thread;
 	/// Comes last however the others ended, even by an exception, while the memory is there;
 	/// must not throw. Empty: nothing.
 	Step finish{};
