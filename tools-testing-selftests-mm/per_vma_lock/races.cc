@@ -133,13 +133,16 @@ TEST(Race, FirstWritesToOneFreshVma)
 {
 	constexpr std::size_t writers = 2;
 	constexpr std::uint64_t rounds = 400;
-	constexpr std::chrono::seconds patience(10); // until the other writer has failed
+	constexpr std::uint64_t spins_at_once = 100000; // a few faults' time
+	constexpr std::chrono::seconds patience(10);	// until the other writer has failed
 	std::optional<Mapping> map;
 	std::atomic<std::uint64_t> arrived{0};
 	const auto meet = [&] { // spins: to be woken takes longer than a fault
 		const std::uint64_t all = (arrived++ / writers + 1) * writers;
 		const auto end = std::chrono::steady_clock::now() + patience;
-		while (arrived < all) {
+		for (std::uint64_t spins = 1; arrived < all; spins++) {
+			if (spins % spins_at_once != 0)
+				continue;
 			ASSERT_LT(std::chrono::steady_clock::now(), end)
 				<< "the other writer is gone";
 			std::this_thread::yield();
