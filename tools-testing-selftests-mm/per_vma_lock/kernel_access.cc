@@ -5,12 +5,14 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -23,6 +25,7 @@
 #include "support/session.h"
 #include "support/setting.h"
 #include "support/story.h"
+#include "support/uapi.h"
 
 namespace pvl
 {
@@ -316,8 +319,49 @@ Story poke(Backing backing)
 	return story;
 }
 
+/// Pins unit 0 for reading and for good: a page that others may still change is replaced by one of
+/// this VMA's own (FAULT_FLAG_UNSHARE).
+Story long_term_pin(const std::string &name, Backing backing, const ExpectedCost &cost,
+		    const Step &before)
+{
+	auto gup_test = std::make_shared<Fd>();
+	Story story;
+	story.kind = "kernel/long_term_pin" + name + '/' + name_of(backing);
+	story.backing = backing;
+	story.cost = cost;
+	story.before = [=](Memory &memory) {
+		before(memory);
+		*gup_test = Fd(::open("/sys/kernel/debug/gup_test", O_RDWR | O_CLOEXEC));
+		if (!*gup_test)
+			throw Skip("no gup_test: kernel without CONFIG_GUP_TEST, or not root");
+	};
+	story.access = [=](Memory &memory) {
+		const uapi::PinLongtermTest pin{reinterpret_cast<std::uintptr_t>(memory.unit_at(0)),
+						memory.unit(), 0};
+		checked(::ioctl(gup_test->get(), uapi::pin_longterm_test_start, &pin),
+			"PIN_LONGTERM_TEST_START");
+	};
+	story.check = [=](Memory &memory) {
+		// Write by the page table, read by the pin: they must be one page.
+		store(memory.unit_at(0), moved);
+		std::vector<std::uint8_t> pinned(memory.unit());
+		const auto to = reinterpret_cast<std::uintptr_t>(pinned.data());
+		checked(::ioctl(gup_test->get(), uapi::pin_longterm_test_read, &to),
+			"PIN_LONGTERM_TEST_READ");
+		EXPECT_EQ(first_difference(memory.unit_at(0), pinned.data(), pinned.size()),
+			  pinned.size());
+		expect_contents(memory, {{0, moved}});
+	};
+	story.finish = [=](Memory &) { *gup_test = Fd(); };
+	return story;
+}
+
 std::vector<Story> stories()
 {
+	constexpr ExpectedCost pinned = ExpectedCost::both({1, 0, 1});
+	const Step read_first = [](Memory &memory) {
+		EXPECT_EQ(load(memory.unit_at(0)), memory.initial_byte(0));
+	};
 	std::vector<Story> all;
 	for (const Backing backing :
 	     {Backing::anon, Backing::memfd_private, Backing::disk_private,
@@ -331,6 +375,14 @@ std::vector<Story> stories()
 	for (const Backing backing : {Backing::anon, Backing::memfd_private,
 				      Backing::readonly_fd_private, Backing::disk_private})
 		all.push_back(poke(backing));
+	for (const Backing backing : {Backing::anon, Backing::memfd_private, Backing::disk_private,
+				      Backing::hugetlb_memfd_private, Backing::thp}) {
+		// A read of the huge zero page brings an anon_vma on mainline.
+		const ExpectedCost after_read =
+			backing == Backing::thp ? ExpectedCost{{1, 0, 0}, {1, 0, 1}} : pinned;
+		all.push_back(long_term_pin("", backing, pinned, nothing));
+		all.push_back(long_term_pin("_after_read", backing, after_read, read_first));
+	}
 	return all;
 }
 

@@ -3,7 +3,7 @@
 
 // User interfaces of the kernel that may be newer than the installed headers. Numbers and layouts:
 // include/uapi/asm-generic/mman-common.h, include/uapi/linux/userfaultfd.h,
-// include/uapi/linux/mman.h.
+// include/uapi/linux/mman.h, mm/gup_test.h.
 
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
@@ -61,6 +61,16 @@ inline constexpr unsigned long uffdio_poison = _IOWR(UFFDIO, 0x08, UffdioPoison)
 
 inline constexpr std::uint64_t uffd_feature_poison = 1ULL << 14;
 inline constexpr std::uint64_t uffd_feature_move = 1ULL << 16;
+
+// struct pin_longterm_test; the read takes the address of an address
+struct PinLongtermTest {
+	std::uint64_t addr;
+	std::uint64_t size;
+	std::uint32_t flags; ///< 0: pin for reading
+};
+
+inline constexpr unsigned long pin_longterm_test_start = _IOW('g', 7, PinLongtermTest);
+inline constexpr unsigned long pin_longterm_test_read = _IOW('g', 9, std::uint64_t);
 
 /// process_madvise(2) of this process, by a pidfd. Returns what the system call returns: the number
 /// of bytes advised, or -1 and errno.
