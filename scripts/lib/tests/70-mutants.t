@@ -5,7 +5,8 @@
 # which has to make the tests that its "Kills:" line names fail. They pass on the
 # kernel without the mistake, which 50-run.t shows. Each costs a minute for its
 # kernel, if that is not in the cache yet. "When: full" is for mistakes in code that
-# the series does not touch, which show that a test can fail.
+# the series does not touch, which show that a test can fail; "Config:" for those that
+# only a kernel of that configuration notices. Both are built only with --full.
 set -euo pipefail
 # shellcheck source=scripts/lib/tests/tap.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
@@ -23,14 +24,16 @@ ends_early="oops=panic hung_task_panic=1 sysctl.kernel.hung_task_timeout_secs=20
 
 # killed MUTANT: boots it with the tests that are to fail, prints which did.
 killed() {
-	local mutant=$1 base kills image log=$TAP_DIR/$2 rc=0
+	local mutant=$1 base kills config deadline=100 image log=$TAP_DIR/$2 rc=0
 	base=$(header "$mutant" Base) && kills=$(header "$mutant" Kills) || return
+	config=$(header "$mutant" Config) && config=${config:-fast} || return
+	! is_slow "$config" || deadline=600
 	selftest_build "$base"
-	kernel_build "$base" "mutant:$mutant" fast
+	kernel_build "$base" "mutant:$mutant" "$config"
 	image=$KERNEL_IMAGE
-	kselftest_job "--expect=patched --gtest_filter=$kills" >"$log-job"
+	kselftest_job "--expect=patched $(slow_arguments "$config") --gtest_filter=$kills" >"$log-job"
 	guest_boot --kernel "$image" --initramfs "$SELFTEST_INITRAMFS" --job "$log-job" --log "$log" \
-		--deadline 100 --append "$ends_early" || rc=$?
+		--deadline $deadline --append "$ends_early $(kernel_parameters "$config")" || rc=$?
 	kernel_json mutant "$log" "$rc" patched | tee "$log.json"
 	# It is the tests that have to see it, so they have to have been started.
 	# A guest that is only too slow proves nothing: a hang panics before the deadline.
@@ -41,8 +44,9 @@ killed() {
 
 for mutant in "$PVA_LIB"/mutants/*.patch; do
 	name=$(basename -s .patch "$mutant")
-	if [ -n "$(header "$mutant" When)" ] && [ -z "${PVA_FULL-}" ]; then
-		skip "$name is killed by $(header "$mutant" Kills)" "only with --full: not a mistake in the series"
+	reason=$(header "$mutant" When)$(header "$mutant" Config)
+	if [ -n "$reason" ] && [ -z "${PVA_FULL-}" ]; then
+		skip "$name is killed by $(header "$mutant" Kills)" "only with --full"
 		continue
 	fi
 	if ! time_for 2; then
