@@ -80,11 +80,15 @@ targets_verdict() {
 	printf 'verdict: all %d targets met\n' "$all"
 }
 
+# parts_of FILE: the parts that were measured, in the order of a report.
+parts_of() {
+	jq -r '. as $all | ("exact", "contention", "workloads", "scaling", "memory", "variants") | select($all[.])' "$1"
+}
+
 # results_table FILE: every part as aligned tables.
 results_table() {
 	local part
-	for part in exact contention workloads scaling memory variants; do
-		jq -e --arg part "$part" '.[$part]' "$1" >/dev/null || continue
+	for part in $(parts_of "$1"); do
 		printf '\n%s\n' "$(part_title "$part")"
 		jq -r -L "$PVA_LIB" "include \"bench-rows\"; ${part}_rows | @tsv" "$1" | column -t -s $'\t'
 	done
@@ -116,8 +120,7 @@ results_report() {
 	{
 		printf '<!-- SPDX-License-Identifier: GPL-2.0 -->\n# What a page fault costs, mainline beside patched\n\n'
 		jq -r '"Linux \(.release), \(.date), \(.versions.qemu), \(.versions.compiler)."' "$results"
-		for part in exact contention workloads scaling memory variants; do
-			jq -e --arg part "$part" '.[$part]' "$results" >/dev/null || continue
+		for part in $(parts_of "$results"); do
 			printf '\n## %s\n\n' "$(part_title "$part")"
 			if [ "$part" = exact ]; then printf '![patched / mainline](cost.svg)\n\n'; fi
 			if [ "$part" = scaling ]; then printf '![instructions per fault](scaling.svg)\n\n'; fi
