@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # README.md and the cover letter show the figures of results/v7.3/results.json, all of
-# them, and that run met the targets.
+# them, the changelogs theirs, and those runs met the targets.
 set -euo pipefail
 # shellcheck source=scripts/lib/tests/tap.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
@@ -53,6 +53,10 @@ storms_shown() {
 	done
 }
 ok "the cover letter shows the faults beside a writer" storms_shown
+# says FILE TEXT: FILE has TEXT, however its lines are broken.
+says() {
+	tr -s '[:space:]' ' ' <"$1" | grep -qF -- "$2" || { echo "not in ${1##*/}: $2" && return 1; }
+}
 # preempt_shown: the sentence about preemptible RCU.
 preempt_shown() {
 	local name said
@@ -60,7 +64,7 @@ preempt_shown() {
 		uffd_copy/no_anon_vma populate_read/no_anon_vma; do
 		said=$(jq -r --arg name "$name" '.exact.cases[] | select(.name == $name) | "\(.base.min) to \(.patched.min)"' \
 			"$PVA_TOP/results/v7.3/preempt.json")
-		grep -qF "$said" "$PVA_TOP/patches/cover-letter.txt" || { echo "$name: $said" && return 1; }
+		says "$PVA_TOP/patches/cover-letter.txt" "$said" || return
 	done
 }
 ok "and what preemptible RCU costs" preempt_shown
@@ -69,7 +73,7 @@ memory_shown() {
 	local said
 	said=$(jq -r '.memory | "\(.base.anon_vma_objects) (\(.base.slab_bytes_more) bytes of slab)"' \
 		"$PVA_TOP/results/v7.3/scaling.json")
-	grep -qF "$said" "$PVA_TOP/patches/cover-letter.txt" || { echo "$said" && return 1; }
+	says "$PVA_TOP/patches/cover-letter.txt" "$said"
 }
 ok "and what huge zero page reads leave behind" memory_shown
 # zero_writes_shown: the workload that is the worst case of writes to the huge zero folio.
@@ -94,9 +98,35 @@ variants_shown() {
 	done
 }
 ok "and what other ways would cost" variants_shown
-for file in results contention preempt scaling workloads variants; do
-	ok "$file.json is of these patches" \
-		[ "$(jq -r .patch_ids "$PVA_TOP/results/v7.3/$file.json")" = "$(patch_ids v7.3)" ]
+# cost BASE FILE CASE KERNEL: instructions of the median fault.
+cost() {
+	jq -r --arg name "$3" --arg kernel "$4" '.exact.cases[] | select(.name == $name) | .[$kernel].min' \
+		"$PVA_TOP/results/$1/$2.json"
+}
+# changelog_says BASE FILE CASE FORMAT: 2/2 says what CASE costs before and after, in the words
+# of FORMAT.
+changelog_says() {
+	local said
+	# shellcheck disable=SC2059 # the format is the caller's
+	said=$(printf "$4" "$(cost "$1" "$2" "$3" base)" "$(cost "$1" "$2" "$3" patched)")
+	says "$(echo "$PVA_TOP/patches/$1"/0002-*)" "$said"
+}
+changelogs_say() {
+	changelog_says v7.3 results anon/first_read/no_anon_vma 'took %d instructions and takes %d' &&
+		changelog_says v7.3 preempt anon/first_read/no_anon_vma '(%d and %d with PREEMPT_DYNAMIC' &&
+		changelog_says v7.3 preempt populate_read/no_anon_vma 'takes 2 more (%d and %d)' &&
+		changelog_says v6.12 results anon/first_read/no_anon_vma 'first read of anonymous memory %d and %d' &&
+		changelog_says v6.12 results memfd_private/first_read/no_anon_vma 'of a private file %d and %d' &&
+		changelog_says v6.12 results uffd_copy/no_anon_vma 'UFFDIO_COPY into a fresh VMA %d and %d' &&
+		changelog_says v6.12 results thp/write_after_read/no_anon_vma 'read of the huge zero folio (%d and %d' &&
+		changelog_says v6.12 results thp/read_then_write/no_anon_vma 'with the read before it %d and %d)'
+}
+ok "the changelogs give the figures of the results" changelogs_say
+for file in "$PVA_TOP"/results/*/*.json; do
+	base=$(basename "$(dirname "$file")")
+	ok "$base/${file##*/} is of these patches" [ "$(jq -r .patch_ids "$file")" = "$(patch_ids "$base")" ]
 done
-ok "the results met the targets" "$PVA_TOP/scripts/bench" --check "$results"
+for base in v7.3 v6.12; do
+	ok "the results of $base met the targets" "$PVA_TOP/scripts/bench" --check "$PVA_TOP/results/$base/results.json"
+done
 done_testing
