@@ -57,13 +57,20 @@ ok "the cover letter shows the faults beside a writer" storms_shown
 says() {
 	tr -s '[:space:]' ' ' <"$1" | grep -qF -- "$2" || { echo "not in ${1##*/}: $2" && return 1; }
 }
+# cost_said BASE FILE CASE FORMAT: what CASE costs before and after, in the words of FORMAT.
+cost_said() {
+	local costs
+	read -ra costs < <(jq -r --arg name "$3" '.exact.cases[] | select(.name == $name) | "\(.base.min) \(.patched.min)"' \
+		"$PVA_TOP/results/$1/$2.json")
+	# shellcheck disable=SC2059 # the format is the caller's
+	printf "$4" "${costs[@]}"
+}
 # preempt_shown: the sentence about preemptible RCU.
 preempt_shown() {
 	local name said
 	for name in anon/first_read/no_anon_vma anon/first_write/no_anon_vma thp/first_read/no_anon_vma \
 		uffd_copy/no_anon_vma populate_read/no_anon_vma; do
-		said=$(jq -r --arg name "$name" '.exact.cases[] | select(.name == $name) | "\(.base.min) to \(.patched.min)"' \
-			"$PVA_TOP/results/v7.3/preempt.json")
+		said=$(cost_said v7.3 preempt "$name" '%d to %d')
 		says "$PVA_TOP/patches/cover-letter.txt" "$said" || return
 	done
 }
@@ -98,18 +105,9 @@ variants_shown() {
 	done
 }
 ok "and what other ways would cost" variants_shown
-# cost BASE FILE CASE KERNEL: instructions of the median fault.
-cost() {
-	jq -r --arg name "$3" --arg kernel "$4" '.exact.cases[] | select(.name == $name) | .[$kernel].min' \
-		"$PVA_TOP/results/$1/$2.json"
-}
-# changelog_says BASE FILE CASE FORMAT: 2/2 says what CASE costs before and after, in the words
-# of FORMAT.
+# changelog_says BASE FILE CASE FORMAT: 2/2 says that.
 changelog_says() {
-	local said
-	# shellcheck disable=SC2059 # the format is the caller's
-	said=$(printf "$4" "$(cost "$1" "$2" "$3" base)" "$(cost "$1" "$2" "$3" patched)")
-	says "$(echo "$PVA_TOP/patches/$1"/0002-*)" "$said"
+	says "$(echo "$PVA_TOP/patches/$1"/0002-*)" "$(cost_said "$@")"
 }
 changelogs_say() {
 	changelog_says v7.3 results anon/first_read/no_anon_vma 'took %d instructions and takes %d' &&

@@ -44,9 +44,10 @@ killed() {
 
 for mutant in "$PVA_LIB"/mutants/*.patch; do
 	name=$(basename -s .patch "$mutant")
-	reason=$(header "$mutant" When)$(header "$mutant" Config)
+	reason=$(header "$mutant" Config) && reason=${reason:+wants a $reason kernel}
+	[ -z "$(header "$mutant" When)" ] || reason="not a mistake in the series"
 	if [ -n "$reason" ] && [ -z "${PVA_FULL-}" ]; then
-		skip "$name is killed by $(header "$mutant" Kills)" "only with --full"
+		skip "$name is killed by $(header "$mutant" Kills)" "only with --full: $reason"
 		continue
 	fi
 	if ! time_for 2; then
