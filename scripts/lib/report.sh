@@ -34,13 +34,25 @@ ktap_failed() {
 		END { if (!n) printf "%s", plain }'
 }
 
-# fault_rows FILE: "KIND MMAP_LOCK TRYLOCK ANON_VMA VERDICT" of every fault kind
-# measured.
+# ktap_skipped FILE: the names of the test cases that were skipped, one a line.
+ktap_skipped() {
+	ktap_lines "$1" | sed -nE '/^ok [0-9]+ selftests: /d; s/^ok [0-9]+ (- )?(.*[^ ]) *# SKIP.*/\2/p'
+}
+
+# fault_rows FILE: "KIND MMAP_LOCK TRYLOCK ANON_VMA VERDICT TEST" of every fault kind
+# measured; TEST is the case that did, empty if that never ended.
 fault_rows() {
-	ktap_lines "$1" | awk '$1 == "fault" && $3 == "mmap_lock" && $5 == "trylock" && NF >= 10 {
-		if (!($2 in seen)) print $2, $4, $6, $8, $10
-		seen[$2] = 1
-	}'
+	ktap_lines "$1" | awk '
+		function put(test, i) {
+			for (i = 1; i <= n; i++) print row[i], test
+			n = 0
+		}
+		$1 == "fault" && $3 == "mmap_lock" && $5 == "trylock" && NF >= 10 && !($2 in seen) {
+			seen[$2] = 1
+			row[++n] = $2 " " $4 " " $6 " " $8 " " $10
+		}
+		/^(not )?ok [0-9]+ / { sub(/^(not )?ok [0-9]+ (- )?/, ""); sub(/ *#.*/, ""); put($0) }
+		END { put("") }'
 }
 
 # touched_functions BASE: the functions that the series changes or adds, one a line.
@@ -71,13 +83,13 @@ kernel_json() {
 	jq -n --arg variant "$1" --arg expect "$4" --argjson rc "$3" --argjson passed "${counts[0]}" \
 		--argjson failed "${counts[1]}" --argjson skipped "${counts[2]}" \
 		--rawfile failures <(ktap_failed "$2.out") --rawfile splats <(console_complaints "$2") \
-		--rawfile rows <(fault_rows "$2.out") \
+		--rawfile rows <(fault_rows "$2.out") --rawfile skips <(ktap_skipped "$2.out") \
 		'def lines: split("\n") | map(select(. != ""));
 		{ variant: $variant, expect: $expect, exit_code: $rc, passed: $passed, failed: $failed, skipped: $skipped,
-		  failures: ($failures | lines), console: ($splats | lines),
+		  failures: ($failures | lines), skips: ($skips | lines), console: ($splats | lines),
 		  faults: ($rows | lines | map(split(" ") | { kind: .[0], mmap_lock: (.[1] | tonumber? // null),
 			trylock: (.[2] | tonumber? // null), anon_vma: (.[3] | tonumber? // null),
-			verdict: .[4] })) }'
+			verdict: .[4], test: .[5] })) }'
 }
 
 # report_table REPORT.JSON: one line per fault kind, mainline beside patched.
@@ -102,7 +114,8 @@ report_table() {
 	} | column -t -s $'\t'
 }
 
-# report_problems REPORT.JSON: a line for everything that makes the verdict bad. A
+# report_problems REPORT.JSON: a line for everything that makes the verdict bad. What
+# only one kernel was measured with is no problem if the other one's test said why. A
 # write after a read is judged together with that read: what mainline pays at the
 # read may come later.
 report_problems() {
@@ -127,7 +140,12 @@ report_problems() {
 		| select($f.base and $f.patched)
 		| ($f.base | map({ key: .kind, value: . }) | from_entries) as $b
 		| ($f.patched | map({ key: .kind, value: . }) | from_entries) as $p
-		| (($b | keys) - ($p | keys) + (($p | keys) - ($b | keys)) | .[] | "\(.): measured on one kernel only"),
+		| (def missing($other): map(select(.kind | in($other[0]) | not)
+				| select(.test | IN($other[1][]) | not) | .kind);
+			def skips($variant): [.kernels[] | select(.variant == $variant).skips[]];
+			[$b, skips("base")] as $in_base | [$p, skips("patched")] as $in_patched
+			| $f.base + $f.patched | missing($in_base) + missing($in_patched) | .[]
+			| "\(.): measured on one kernel only"),
 		  ($f.patched[] | .kind as $kind | ($kind | sub("write_after_read"; "first_read")) as $read
 		| [$b, $p | if $read == $kind then .[$kind].mmap_lock // 0
 			else (.[$kind].mmap_lock // 0) + (.[$read].mmap_lock // 0) end] as [$mainline, $patched]
