@@ -122,15 +122,6 @@ bool had_memory(int result)
 	return false;
 }
 
-void no_preparation(Memory & /*memory*/)
-{
-}
-
-void read_before(Memory &memory)
-{
-	EXPECT_EQ(load(memory.unit_at(0)), memory.initial_byte(0));
-}
-
 bool write_first_byte(Memory &memory)
 {
 	std::uint8_t *target = memory.unit_at(0);
@@ -394,14 +385,13 @@ std::vector<Case> cases()
 	for (const Backing backing : all_backings()) {
 		if (is_shared(backing))
 			continue;
-		add("first_write", backing, no_preparation, write_first_byte,
-		    first_byte_is_written);
+		add("first_write", backing, nothing, write_first_byte, first_byte_is_written);
 		if (backing != Backing::hugetlb_private) // where the read allocates all
-			add("write_after_read", backing, read_before, write_first_byte,
+			add("write_after_read", backing, read_unchanged, write_first_byte,
 			    first_byte_is_written);
 	}
 	for (const Backing backing : {Backing::thp, Backing::hugetlb_private})
-		add("first_read", backing, no_preparation, read_first_byte, nothing_is_written);
+		add("first_read", backing, nothing, read_first_byte, nothing_is_written);
 	add("read_of_hole_beside_cached_page", Backing::hugetlb_memfd_private, punch_first,
 	    read_first_byte, first_unit_is_a_hole);
 	for (const Backing backing :

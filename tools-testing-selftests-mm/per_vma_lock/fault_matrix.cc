@@ -3,16 +3,22 @@
 // Every kind of memory, with and without an anon_vma, read and written by user code.
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <string>
 #include <tuple>
 
 #include "support/error.h"
 #include "support/event_counter.h"
 #include "support/lock_cost.h"
+#include "support/mapping.h"
 #include "support/memory.h"
 #include "support/setting.h"
 #include "support/smaps.h"
+#include "support/uapi.h"
 
 namespace pvl
 {
@@ -173,6 +179,66 @@ INSTANTIATE_TEST_SUITE_P(Fault, LargeFolio,
 					 Backing::shmem_thp_private, Backing::shmem_thp_shared),
 			 [](const testing::TestParamInfo<Backing> &info) {
 				 return name_of(info.param);
+			 });
+
+/// Memory for one anonymous folio of a size, in KiB, between a base page and a PMD.
+/// Documentation/admin-guide/mm/transhuge.rst
+class FolioSize : public testing::TestWithParam<std::size_t>
+{
+    protected:
+	FolioSize()
+		: bytes_(GetParam() * 1024), setting_(thp_setting(bytes_, "enabled"), "madvise"),
+		  map_({.bytes = bytes_, .alignment = bytes_})
+	{
+		if (::madvise(map_.data(), bytes_, uapi::madv_hugepage) != 0)
+			throw Skip(std::string("MADV_HUGEPAGE: ") + std::strerror(errno));
+	}
+
+	[[nodiscard]] std::uint8_t *middle() const
+	{
+		return map_.at(bytes_ / 2);
+	}
+
+	/// How many folios of this size could not be had; the kernel's count, as text.
+	[[nodiscard]] std::string fallbacks() const
+	{
+		return first_line(thp_setting(bytes_, "stats/anon_fault_fallback"));
+	}
+
+	std::size_t bytes_;
+	SettingGuard setting_;
+	Mapping map_;
+};
+
+TEST_P(FolioSize, DataIsRight)
+{
+	const std::string before = fallbacks();
+
+	store(middle(), written);
+	const bool large = is_large_folio(map_.data(), bytes_);
+	if (!large && fallbacks() != before)
+		throw Skip("memory is too fragmented for a large folio");
+	EXPECT_TRUE(large);
+	EXPECT_EQ(load(middle()), written);
+	EXPECT_EQ(std::count(map_.data(), map_.data() + bytes_, 0),
+		  static_cast<std::ptrdiff_t>(bytes_ - 1));
+}
+
+TEST_P(FolioSize, KeepsVmaLock)
+{
+	const std::string kind = "mthp_" + std::to_string(GetParam()) + "k";
+	LockCounter counter;
+
+	expect_cost(kind + "/first_write/no_anon_vma", ExpectedCost::both(one_trylock),
+		    counter.measure([this] { store(middle(), written); }));
+}
+
+INSTANTIATE_TEST_SUITE_P(Fault, FolioSize,
+			 testing::Values(std::size_t{16}, std::size_t{32}, std::size_t{64},
+					 std::size_t{128}, std::size_t{256}, std::size_t{512},
+					 std::size_t{1024}),
+			 [](const testing::TestParamInfo<std::size_t> &info) {
+				 return std::to_string(info.param) + "k";
 			 });
 
 } // namespace

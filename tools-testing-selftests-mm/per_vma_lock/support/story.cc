@@ -23,6 +23,11 @@ void nothing(Memory & /*memory*/)
 {
 }
 
+void read_unchanged(Memory &memory)
+{
+	EXPECT_EQ(load(memory.unit_at(0)), memory.initial_byte(0));
+}
+
 void expect_contents(Memory &memory, std::initializer_list<Change> changes)
 {
 	auto shadow = memory.shadow();

@@ -35,8 +35,8 @@ struct Story {
 	Step access; ///< the measured access
 	Step check;  ///< compares the outcome with what it has to be
 	int prot = PROT_READ | PROT_WRITE;
-	std::size_t units = 0; ///< 0: as many as is usual for the backing
-	Counted counted = Counted::thread;
+	std::size_t units = 0;		   ///< 0: as many as is usual for the backing
+	Counted counted = Counted::thread; ///< whose mmap_lock acquisitions are the access's
 	/// Comes last however the others ended, even by an exception, while the memory is there;
 	/// must not throw. Empty: nothing.
 	Step finish{};
@@ -55,6 +55,9 @@ std::string story_name(const testing::TestParamInfo<Story> &info);
 
 /// A step that does nothing.
 void nothing(Memory &memory);
+
+/// A step that reads the first byte and expects it to be as it was made.
+void read_unchanged(Memory &memory);
 
 /// A byte that has changed: offset and new value.
 using Change = std::pair<std::size_t, std::uint8_t>;
