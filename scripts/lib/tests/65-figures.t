@@ -69,7 +69,7 @@ cost_said() {
 preempt_shown() {
 	local name said
 	for name in anon/first_read/no_anon_vma anon/first_write/no_anon_vma thp/first_read/no_anon_vma \
-		uffd_copy/no_anon_vma populate_read/no_anon_vma; do
+		uffd_copy/no_anon_vma populate_read/no_anon_vma guard_install_memfd/no_anon_vma; do
 		said=$(cost_said v7.3 preempt "$name" '%d to %d')
 		says "$PVA_TOP/patches/cover-letter.txt" "$said" || return
 	done
@@ -113,6 +113,7 @@ changelogs_say() {
 	changelog_says v7.3 results anon/first_read/no_anon_vma 'took %d instructions and takes %d' &&
 		changelog_says v7.3 preempt anon/first_read/no_anon_vma '(%d and %d with PREEMPT_DYNAMIC' &&
 		changelog_says v7.3 preempt populate_read/no_anon_vma 'takes 2 more (%d and %d)' &&
+		changelog_says v7.3 preempt guard_install_memfd/no_anon_vma 'in a file mapping 1 more (%d and %d)' &&
 		changelog_says v6.12 results anon/first_read/no_anon_vma 'first read of anonymous memory %d and %d' &&
 		changelog_says v6.12 results memfd_private/first_read/no_anon_vma 'of a private file %d and %d' &&
 		changelog_says v6.12 results uffd_copy/no_anon_vma 'UFFDIO_COPY into a fresh VMA %d and %d' &&
