@@ -23,7 +23,10 @@ changed_tests() {
 		}' | sort
 }
 last_line() {
-	tail -n 1 "$OUT" | grep -E "$1" || ! grep -E "^(problem|verdict):" "$OUT"
+	tail -n 1 "$OUT" | grep -E "$1" || {
+		grep -E "^(problem|verdict):" "$OUT"
+		return 1
+	}
 }
 has_rows() {
 	[ "$(jq '.kernels | map(.faults | length) | min' "$1/report.json")" -ge 20 ]
