@@ -5,11 +5,11 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "support/error.h"
 #include "support/event_counter.h"
@@ -148,6 +148,36 @@ INSTANTIATE_TEST_SUITE_P(Fault, Matrix,
 				 return case_name(info.param, "_");
 			 });
 
+/// The kernel's count of large folios of one size that could not be had.
+/// Documentation/admin-guide/mm/transhuge.rst
+class Fallbacks
+{
+    public:
+	/// Remembers the count @p name, e.g. "shmem_fallback", of folios of @p bytes. Throws Skip
+	/// where the kernel has none.
+	Fallbacks(std::size_t bytes, const std::string &name)
+		: bytes_(bytes), path_(thp_setting(bytes, "stats/" + name)),
+		  before_(first_line(path_))
+	{
+	}
+
+	/// Expects a large folio to be mapped at @p start. Throws Skip if there is none because the
+	/// count has risen.
+	void expect_folio_at(const std::uint8_t *start) const
+	{
+		const bool large = is_large_folio(start, bytes_);
+
+		if (!large && first_line(path_) != before_)
+			throw Skip("memory is too fragmented for a large folio");
+		EXPECT_TRUE(large);
+	}
+
+    private:
+	std::size_t bytes_;
+	std::string path_;
+	std::string before_;
+};
+
 class LargeFolio : public testing::TestWithParam<Backing>
 {
 };
@@ -156,22 +186,16 @@ class LargeFolio : public testing::TestWithParam<Backing>
 // that it is a read that maps the file's folio.
 TEST_P(LargeFolio, IsMappedByTheFirstFault)
 {
-	const bool shmem = !is_anon_thp(GetParam()) && GetParam() != Backing::mthp;
-	const auto fallbacks = [=](std::size_t bytes) {
-		return first_line(thp_setting(bytes, shmem ? "stats/shmem_fallback"
-							   : "stats/anon_fault_fallback"));
-	};
-	const std::string before = fallbacks(unit_bytes(GetParam()));
+	const Fallbacks fallbacks(unit_bytes(GetParam()), has_file_content(GetParam())
+								  ? "shmem_fallback"
+								  : "anon_fault_fallback");
 	const Memory memory(GetParam());
 
 	if (GetParam() == Backing::shmem_thp_private)
 		load(memory.unit_at(0));
 	else
 		store(memory.unit_at(0), written);
-	const bool large = is_large_folio(memory.unit_at(0), memory.unit());
-	if (!large && fallbacks(memory.unit()) != before)
-		throw Skip("memory is too fragmented for a large folio");
-	EXPECT_TRUE(large);
+	fallbacks.expect_folio_at(memory.unit_at(0));
 }
 
 INSTANTIATE_TEST_SUITE_P(Fault, LargeFolio,
@@ -182,7 +206,6 @@ INSTANTIATE_TEST_SUITE_P(Fault, LargeFolio,
 			 });
 
 /// Memory for one anonymous folio of a size, in KiB, between a base page and a PMD.
-/// Documentation/admin-guide/mm/transhuge.rst
 class FolioSize : public testing::TestWithParam<std::size_t>
 {
     protected:
@@ -199,12 +222,6 @@ class FolioSize : public testing::TestWithParam<std::size_t>
 		return map_.at(bytes_ / 2);
 	}
 
-	/// How many folios of this size could not be had; the kernel's count, as text.
-	[[nodiscard]] std::string fallbacks() const
-	{
-		return first_line(thp_setting(bytes_, "stats/anon_fault_fallback"));
-	}
-
 	std::size_t bytes_;
 	SettingGuard setting_;
 	Mapping map_;
@@ -212,16 +229,14 @@ class FolioSize : public testing::TestWithParam<std::size_t>
 
 TEST_P(FolioSize, DataIsRight)
 {
-	const std::string before = fallbacks();
+	const Fallbacks fallbacks(bytes_, "anon_fault_fallback");
+	std::vector<std::uint8_t> shadow(bytes_);
 
 	store(middle(), written);
-	const bool large = is_large_folio(map_.data(), bytes_);
-	if (!large && fallbacks() != before)
-		throw Skip("memory is too fragmented for a large folio");
-	EXPECT_TRUE(large);
-	EXPECT_EQ(load(middle()), written);
-	EXPECT_EQ(std::count(map_.data(), map_.data() + bytes_, 0),
-		  static_cast<std::ptrdiff_t>(bytes_ - 1));
+	shadow[bytes_ / 2] = written;
+	fallbacks.expect_folio_at(map_.data());
+	EXPECT_EQ(first_difference(map_.data(), shadow.data(), bytes_), bytes_)
+		<< "the mapping differs from its shadow copy at this byte";
 }
 
 TEST_P(FolioSize, KeepsVmaLock)
