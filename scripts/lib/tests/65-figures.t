@@ -57,6 +57,18 @@ ok "the cover letter shows the faults beside a writer" storms_shown
 says() {
 	tr -s '[:space:]' ' ' <"$1" | grep -qF -- "$2" || { echo "not in ${1##*/}: $2" && return 1; }
 }
+# ratios_said: the ratios of question 3, with their range: "1.596 (0.741 to 2.160".
+ratios_said() {
+	jq -r 'def three: . * 1000 | round + 10000 | tostring | "\(.[1:2]).\(.[2:])";
+		.contention[] | select(.figure == "faults_per_second")
+		| "\(.ratio | three) (\(.spread[0] | three) to \(.spread[1] | three)"' \
+		"$PVA_TOP/results/v7.3/contention.json" >"$TAP_DIR/ratios"
+	[ "$(wc -l <"$TAP_DIR/ratios")" -ge 7 ] || return
+	while IFS= read -r line; do
+		says "$PVA_TOP/patches/cover-letter.txt" "$line" || return
+	done <"$TAP_DIR/ratios"
+}
+ok "and how many faults in a second" ratios_said
 # cost_said BASE FILE CASE FORMAT: what CASE costs before and after, in the words of FORMAT.
 cost_said() {
 	local costs
@@ -105,12 +117,45 @@ variants_shown() {
 	done
 }
 ok "and what other ways would cost" variants_shown
+# variants_range FORMAT VARIANT OTHER CASES: what VARIANT takes more than OTHER, the least
+# and the most, over the cases that match CASES.
+variants_range() {
+	local range
+	read -ra range < <(jq -r --arg a "$2" --arg b "$3" --arg cases "$4" '[.variants | group_by(.case)[]
+		| select(.[0].case | test($cases)) | map({ (.variant): .min }) | add | .[$a] - .[$b]]
+		| "\(min) \(max)"' "$PVA_TOP/results/v7.3/variants.json")
+	# shellcheck disable=SC2059 # the format is the caller's
+	printf "$1" "${range[@]}"
+}
+# percent_more CASE: what returning NULL costs it, in percent.
+percent_more() {
+	jq -r --arg case "$1" '[.variants[] | select(.case == $case)] | map({ (.variant): .min }) | add
+		| (.["return-null"] / .base - 1) * 100 | round' "$PVA_TOP/results/v7.3/variants.json"
+}
+# prose_said: the sentences around that table.
+prose_said() {
+	local letter=$PVA_TOP/patches/cover-letter.txt
+	says "$letter" "reads take $(variants_range '%d or %d' mas_walk base '^(anon|memfd_.*|text)/first_(read|execute)') instructions more" &&
+		says "$letter" "a write to a shared file $(variants_range '%d%.0s' mas_walk base '^memfd_shared/first_write')," &&
+		says "$letter" "the first write to a THP $(variants_range '%d%.0s' mas_walk base '^thp/first_write/no')," &&
+		says "$letter" "MADV_GUARD_INSTALL $(variants_range '%d to %d' mas_walk base '^guard_install(/anon|_memfd)') where" &&
+		says "$letter" "faults of hugetlb memory $(variants_range '%d to %d' mas_walk base '^hugetlb')." &&
+		says "$letter" "costs first writes $(percent_more memfd_private/first_write/no_anon_vma)% (private file)" &&
+		says "$letter" "to $(percent_more anon/first_write/no_anon_vma)% (anonymous memory)"
+}
+ok "and what is said of them" prose_said
 # changelog_says BASE FILE CASE FORMAT: 2/2 says that.
 changelog_says() {
 	says "$(echo "$PVA_TOP/patches/$1"/0002-*)" "$(cost_said "$@")"
 }
+# zero_read_said: what the first read of a THP takes less.
+zero_read_said() {
+	local costs
+	read -ra costs < <(cost_said v7.3 results thp/first_read/no_anon_vma '%d %d')
+	says "$(echo "$PVA_TOP"/patches/v7.3/0002-*)" "takes $((costs[0] - costs[1])) instructions fewer (of ${costs[0]},"
+}
 changelogs_say() {
-	changelog_says v7.3 results anon/first_read/no_anon_vma 'took %d instructions and takes %d' &&
+	zero_read_said && changelog_says v7.3 results anon/first_read/no_anon_vma 'took %d instructions and takes %d' &&
 		changelog_says v7.3 preempt anon/first_read/no_anon_vma '(%d and %d with PREEMPT_DYNAMIC' &&
 		changelog_says v7.3 preempt populate_read/no_anon_vma 'takes 2 more (%d and %d)' &&
 		changelog_says v7.3 preempt guard_install_memfd/no_anon_vma 'in a file mapping 1 more (%d and %d)' &&
