@@ -104,12 +104,13 @@ zero_writes_shown() {
 }
 ok "and the workload of writes to the huge zero folio" zero_writes_shown
 # variants_shown: the table of question 7.
+compared=(anon/first_read/no_anon_vma anon/first_write/no_anon_vma anon/first_write/anon_vma
+	memfd_private/first_read/no_anon_vma memfd_private/first_write/no_anon_vma
+	memfd_shared/first_write/no_anon_vma thp/first_read/no_anon_vma uffd_copy/no_anon_vma
+	guard_install/no_anon_vma)
 variants_shown() {
 	local name said
-	for name in anon/first_read/no_anon_vma anon/first_write/no_anon_vma anon/first_write/anon_vma \
-		memfd_private/first_read/no_anon_vma memfd_private/first_write/no_anon_vma \
-		memfd_shared/first_write/no_anon_vma thp/first_read/no_anon_vma uffd_copy/no_anon_vma \
-		guard_install/no_anon_vma; do
+	for name in "${compared[@]}"; do
 		said=$(jq -r --arg name "$name" '. as $all | ["base", "patched", "check-in-handle_mm_fault", "check-late"]
 			| map(. as $v | $all.variants[] | select(.case == $name and .variant == $v) | .min | tostring)
 			| join(" +")' "$PVA_TOP/results/v7.3/variants.json")
@@ -140,6 +141,9 @@ prose_said() {
 		says "$letter" "the first write to a THP $(variants_range '%d%.0s' mas_walk base '^thp/first_write/no')," &&
 		says "$letter" "MADV_GUARD_INSTALL $(variants_range '%d to %d' mas_walk base '^guard_install(/anon|_memfd)') where" &&
 		says "$letter" "faults of hugetlb memory $(variants_range '%d to %d' mas_walk base '^hugetlb')." &&
+		says "$letter" "is cheapest by $(variants_range '%d to %d' patched check-late "^($(IFS='|' && echo "${compared[*]}"))$") instr" &&
+		says "$letter" "is an anon_vma ($(variants_range '%d%.0s' check-late patched ^uffd_copy/anon_vma))," &&
+		says "$letter" "the huge zero folio ($(variants_range '%d%.0s' check-late patched ^thp/write_after_read/no))." &&
 		says "$letter" "costs first writes $(percent_more memfd_private/first_write/no_anon_vma)% (private file)" &&
 		says "$letter" "to $(percent_more anon/first_write/no_anon_vma)% (anonymous memory)"
 }
