@@ -1,14 +1,13 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Sourced by every script here: messages, exit codes, the cache and its lock,
-# packages, and long commands with their progress and log.
+# Sourced by every script here: messages, exit codes, the cache and its lock, and
+# long commands with their progress and log; packages.sh with it.
 #
 # Exit codes: 0 good, 1 bad verdict, 2 usage, 3 environment (disk, package,
 # download, checksum, tool), 4 cannot run here.
 
 PVA_TOP=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
-# shellcheck disable=SC2034 # for those who source this
 PVA_LIB=$PVA_TOP/scripts/lib
 : "${HOME:=$(getent passwd "$(id -u)" | cut -d: -f6)}"
 export HOME
@@ -17,6 +16,8 @@ PVA_VERBOSE=${PVA_VERBOSE:-}
 PVA_JOBS=${PVA_JOBS:-$(nproc)}
 export LC_ALL=C.UTF-8
 shopt -s inherit_errexit
+# shellcheck source=scripts/lib/packages.sh
+. "$PVA_LIB/packages.sh"
 
 # die CODE MESSAGE...: one line on stderr, then exit. The message says what was
 # wrong, with which value, and what to do about it.
@@ -101,48 +102,6 @@ need_space() {
 	[ "$have" -ge "$1" ] ||
 		die 3 "$2 needs $((($1 + 1048575) / 1048576)) GiB in $PVA_CACHE, which has" \
 			"$((have / 1048576)) GiB left: free some, or set XDG_CACHE_HOME"
-}
-
-# need_packages PACKAGE[:COMMAND-OR-FILE]...: installs what is missing, after
-# listing it. With PVA_NO_INSTALL set it only lists, and exits 4.
-need_packages() {
-	local item probe missing=() as_root=()
-	for item; do
-		probe=${item#*:}
-		case $probe in
-		/*) [ -e "$probe" ] || missing+=("${item%%:*}") ;;
-		*) command -v "$probe" >/dev/null || missing+=("${item%%:*}") ;;
-		esac
-	done
-	[ ${#missing[@]} -gt 0 ] || return 0
-	note "missing Debian packages: ${missing[*]}"
-	[ -z "${PVA_NO_INSTALL:-}" ] ||
-		die 4 "not installed, as --no-install says; to do it: apt-get install ${missing[*]}"
-	command -v apt-get >/dev/null ||
-		die 4 "no apt-get on this machine: install the equivalent of ${missing[*]}"
-	if [ "$(id -u)" -ne 0 ]; then
-		command -v sudo >/dev/null ||
-			die 3 "neither root nor sudo: have somebody run apt-get install ${missing[*]}"
-		as_root=(sudo)
-	fi
-	stage "installing ${#missing[@]} packages"
-	run_logged "$PVA_CACHE/log/apt-update" "apt-get update" "${as_root[@]}" apt-get -q update || true
-	run_logged "$PVA_CACHE/log/apt-install" "apt-get install" "${as_root[@]}" \
-		env DEBIAN_FRONTEND=noninteractive \
-		apt-get -q -y --no-install-recommends install "${missing[@]}" ||
-		die 3 "apt-get install ${missing[*]} failed: see $PVA_CACHE/log/apt-install"
-}
-
-need_build_packages() {
-	need_packages git gcc:gcc g++:g++ make flex bison bc rsync jq xz-utils:xz cpio \
-		libelf-dev:/usr/include/libelf.h libssl-dev:/usr/include/openssl/ssl.h \
-		libc6-dev:/usr/include/stdio.h pkg-config:pkg-config \
-		libgtest-dev:/usr/include/gtest/gtest.h liburing-dev:/usr/include/liburing.h \
-		util-linux:setpriv
-}
-
-need_guest_packages() {
-	need_packages qemu-system-x86:qemu-system-x86_64 busybox-static:/bin/busybox cpio jq
 }
 
 # cache_lock: one run at a time works on the cache. A second one says who holds
