@@ -11,12 +11,13 @@ TAP_DIR=$(mktemp -d)
 trap_ends
 at_exit rm -rf "$TAP_DIR"
 
-# ok NAME COMMAND...: passes when COMMAND does. What it prints is shown when not.
+# ok NAME COMMAND...: passes when COMMAND does. What it prints is shown when not. In a
+# subshell, or a function that dies would end the tests.
 ok() {
 	local name=$1 rc=0
 	shift
 	TAP_COUNT=$((TAP_COUNT + 1))
-	"$@" >"$TAP_DIR/ok" 2>&1 || rc=$?
+	("$@") >"$TAP_DIR/ok" 2>&1 || rc=$?
 	if [ $rc -eq 0 ]; then
 		printf 'ok %d - %s\n' $TAP_COUNT "$name"
 	else
@@ -45,12 +46,13 @@ done_testing() {
 	printf '1..%d\n' $TAP_COUNT
 }
 
-# capture COMMAND...: its output in the file $OUT, its exit code in $RC.
+# capture COMMAND...: its output in the file $OUT, its exit code in $RC. In a subshell
+# as well.
 OUT=$TAP_DIR/output
 RC=0
 capture() {
 	RC=0
-	"$@" >"$OUT" 2>&1 </dev/null || RC=$?
+	("$@") >"$OUT" 2>&1 </dev/null || RC=$?
 }
 
 # exits CODE [PATTERN...]: the captured command ended with CODE and said each
