@@ -94,6 +94,14 @@ run_logged_progress() {
 	fi
 }
 
+# output_new DIR: makes the directory of an --output option. What is in it already
+# is the user's, so there has to be nothing.
+output_new() {
+	if [ -e "$1" ] && [ ! -d "$1" ]; then die 2 "--output '$1': is no directory"; fi
+	mkdir -p -- "$1" || die 3 "--output '$1': cannot be made"
+	[ -z "$(ls -A -- "$1")" ] || die 2 "--output '$1': is not empty: name a new directory"
+}
+
 # need_space KIB WHAT: the cache's file system has this much left.
 need_space() {
 	local have

@@ -73,12 +73,11 @@ series_without_exports() {
 review_format() {
 	local dir log patch tree name commit start prefix
 	log=$(row_log format)
-	dir=$REVIEW_OUTPUT/format-$REVIEW_BASE
+	dir=$(mktemp -d "$REVIEW_WORK/format.XXXXXX")
 	start=$(source_commit "$REVIEW_BASE")
 	commit=$(variant_commit "$REVIEW_BASE" patched)
 	tree=$(review_tree patched)
 	prefix=$(base_patches "$REVIEW_BASE" | head -n 1 | xargs sed -n "s,^Subject: \[\(.*PATCH[^]]*\) [0-9]*/[0-9]*\].*,\\1,p")
-	rm -rf "$dir" && mkdir -p "$dir"
 	(cd "$tree" && GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null git format-patch -q --full-index \
 		--zero-commit --no-signature --subject-prefix="$prefix" -o "$dir" "$start..$commit")
 	while read -r patch; do
@@ -92,7 +91,6 @@ review_format() {
 	done < <(base_patches "$REVIEW_BASE")
 	row_if_empty "$log" format "git am and format-patch --full-index --zero-commit give the same bytes" \
 		"git am and format-patch --full-index --zero-commit give other bytes"
-	rm -rf "$dir"
 }
 
 # without_version PATCH: without the last lines, which name git's version.

@@ -88,25 +88,21 @@ neighbour_fetch() {
 }
 
 # neighbour_applies DIR: clean, offsets or rejected, and the first reason. git
-# apply knows no fuzz.
+# apply knows no fuzz. Who reads the answer may go on at once, so it comes last.
 neighbour_applies() {
-	local work=$REVIEW_OUTPUT/neighbour patch offsets=0
-	rm -rf "$work" && cp -r "$1" "$work" && git -C "$work" init -q || return
+	local work patch offsets=0 answer=$'clean\t'
+	work=$(mktemp -d "$REVIEW_WORK/neighbour.XXXXXX") && cp -r "$1/." "$work" && git -C "$work" init -q || return
 	while read -r patch; do
 		if ! git -C "$work" apply --verbose "$patch" >"$work.log" 2>&1; then
-			printf 'rejected\tpatch %s: %s\n' "$(basename "$patch" | cut -c1-4)" \
-				"$(sed -n 's/^error: //p' "$work.log" | grep -v '^while searching' | head -n 1)"
-			rm -rf "$work" "$work.log"
-			return
+			answer=$(printf 'rejected\tpatch %s: %s' "$(basename "$patch" | cut -c1-4)" \
+				"$(sed -n 's/^error: //p' "$work.log" | grep -v '^while searching' | head -n 1)")
+			break
 		fi
 		offsets=$((offsets + $(grep -c 'offset' "$work.log" || true)))
+		[ "$offsets" -eq 0 ] || answer=$(printf 'offsets\t%d hunks' "$offsets")
 	done < <(base_patches "$REVIEW_BASE")
 	rm -rf "$work" "$work.log"
-	if [ "$offsets" -gt 0 ]; then
-		printf 'offsets\t%d hunks\n' "$offsets"
-	else
-		printf 'clean\t\n'
-	fi
+	printf '%s\n' "$answer"
 }
 
 # neighbours_download: the index of every suite and every source in it.

@@ -21,10 +21,9 @@ recipients_now() {
 		recipients_of "$tree" "$patch"
 	done < <(base_patches "$REVIEW_BASE")
 	printf '\n[selftest]\n'
-	maintainers_with_snippet "$tree" >"$REVIEW_OUTPUT/maintainers"
-	selftest_patch >"$REVIEW_OUTPUT/selftest.patch"
-	recipients_of "$tree" --no-tree --mpath="$REVIEW_OUTPUT/maintainers" "$REVIEW_OUTPUT/selftest.patch"
-	rm -f "$REVIEW_OUTPUT"/{maintainers,selftest.patch}
+	maintainers_with_snippet "$tree" >"$REVIEW_WORK/maintainers"
+	selftest_patch >"$REVIEW_WORK/selftest.patch"
+	recipients_of "$tree" --no-tree --mpath="$REVIEW_WORK/maintainers" "$REVIEW_WORK/selftest.patch"
 }
 
 # selftest_patch: as much of the patch that adds the selftest as
@@ -88,7 +87,7 @@ maintainers_with_snippet() {
 }
 
 review_maintainers() {
-	local tree log entry path dir=$REVIEW_OUTPUT/maintainers
+	local tree log entry path dir=$REVIEW_WORK/maintainers
 	log=$(row_log maintainers)
 	tree=$(review_tree base)
 	entry=$(snippet_entry)
@@ -107,5 +106,4 @@ review_maintainers() {
 		--mpath="$dir.with" "$dir.patch") >"$dir.found" 2>"$log" || true
 	grep -q "^$entry\$" "$dir.found" || echo "get_maintainer.pl does not find '$entry' for ${path}main.cc" >>"$log"
 	row_if_empty "$log" maintainers "get_maintainer.pl finds '$entry' for $path" "MAINTAINERS.snippet does not work"
-	rm -f "$dir".*
 }

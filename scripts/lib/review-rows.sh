@@ -6,6 +6,7 @@
 #
 # REVIEW_BASE    the base that is being reviewed
 # REVIEW_OUTPUT  where the report and the logs go
+# REVIEW_WORK    for what a row needs for a moment
 # REVIEW_QUICK   not empty: --quick
 # REVIEW_FULL    not empty: --full
 
@@ -13,7 +14,7 @@
 REVIEW_CACHE=$PVA_CACHE/review
 # shellcheck disable=SC2034
 REVIEW_DATA=$PVA_LIB/review
-REVIEW_BASE='' REVIEW_OUTPUT='' REVIEW_QUICK='' REVIEW_FULL=''
+REVIEW_BASE='' REVIEW_OUTPUT='' REVIEW_WORK='' REVIEW_QUICK='' REVIEW_FULL=''
 
 # row VERDICT NAME DETAIL [LOG]: one line of the report. VERDICT is good, bad
 # or skip; DETAIL says in one line what was found, or why it was skipped.

@@ -7,8 +7,7 @@
 # code_lines FROM TO: "ADDED REMOVED FILE" for every touched C or Rust file,
 # comments, blank lines and white space apart.
 code_lines() {
-	local file dir=$REVIEW_OUTPUT/size added removed
-	mkdir -p "$dir"
+	local file dir=$REVIEW_WORK added removed
 	git_cache diff --no-renames --name-only "$1" "$2" | grep -E '\.(c|h|rs|S)$' | while read -r file; do
 		git_cache show "$1:$file" 2>/dev/null | awk -f "$REVIEW_DATA/code.awk" >"$dir/from" || : >"$dir/from"
 		git_cache show "$2:$file" 2>/dev/null | awk -f "$REVIEW_DATA/code.awk" >"$dir/to" || : >"$dir/to"
@@ -16,7 +15,6 @@ code_lines() {
 		printf '%d %d %s\n' "${added:-0}" "${removed:-0}" "$file"
 		added='' removed=''
 	done
-	rm -rf "$dir"
 }
 
 # lines_sum: "ADDED REMOVED" of all lines on stdin.

@@ -6,6 +6,21 @@ set -euo pipefail
 # shellcheck source=scripts/lib/tests/tap.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
 
+# without_tools SCRIPT OPTION...: on a machine that could not build anything, so that
+# a script that does not refuse its options gets no further.
+mkdir "$TAP_DIR/tools"
+find /usr/bin /bin -maxdepth 1 ! -type d ! -name 'qemu*' ! -name 'g*[gc][+c]*' \
+	-exec ln -sf -t "$TAP_DIR/tools" {} + 2>/dev/null || true
+without_tools() {
+	local script=$1
+	shift
+	env PATH="$TAP_DIR/tools" XDG_CACHE_HOME="$TAP_DIR/cache" "$PVA_TOP/scripts/$script" --no-install "$@"
+}
+for script in run review bench; do
+	capture without_tools $script
+	ok "scripts/$script without the tools it needs" exits 4 'missing Debian packages: .*gcc' 'not installed, as --no-install says'
+done
+
 # A test file whose second test dies in the function that it calls, and whose third
 # one does so in a captured one.
 cat >"$TAP_DIR/dies.t" <<'TEST'
@@ -24,4 +39,20 @@ whole_file() {
 capture env PVA_LIB="$PVA_LIB" bash "$TAP_DIR/dies.t"
 ok "a test that dies is one that fails, and the next ones run" exits 0 '^ok 3 - captured' '^1\.\.4$'
 ok "  and it says why" whole_file
+
+# --output DIR
+capture output_new "$TAP_DIR/a/new one"
+ok "an --output that is new" exits 0
+capture output_new "$TAP_DIR/a/new one"
+ok "one that is empty" exits 0
+touch "$TAP_DIR/a/new one/.hidden"
+capture output_new "$TAP_DIR/a/new one"
+ok "one that is not empty" exits 2 "--output '.*/new one': is not empty: name a new directory"
+ok "  which is as it was" [ "$(ls -A "$TAP_DIR/a/new one")" = .hidden ]
+capture output_new "$TAP_DIR/dies.t"
+ok "one that is a file" exits 2 "--output '.*/dies.t': is no directory"
+for script in run review bench; do
+	capture without_tools $script --output "$TAP_DIR/a/new one"
+	ok "scripts/$script takes no directory that has something in it" exits 2 'is not empty'
+done
 done_testing

@@ -24,6 +24,12 @@ ok "options that exclude each other" exits 2 "--quick and --full exclude each ot
 capture toy review --output /proc/nothing
 ok "an output that cannot be made" exits 3 "--output '/proc/nothing': cannot be made"
 
+# What has the names of the rows' own files is the user's, too.
+mkdir -p "$REPORT/size" "$REPORT/format-v0.2" && echo precious >"$REPORT/size/file"
+capture toy review --only size,format --output "$REPORT"
+ok "an output that is not empty" exits 2 "--output '.*/report': is not empty: name a new directory"
+ok "is as it was" grep -q precious "$REPORT/size/file"
+
 rows=am,format,checkpatch,codespell,kernel-doc,maintainers,recipients,callers,size
 toy_review $rows
 ok "a good series: exit code" exits 0 'verdict: good \(11 good, 0 bad, 0 skipped\)'
@@ -32,6 +38,8 @@ for row in am 'am patch 1 alone' 'am without exports' format checkpatch codespel
 	ok "a good series: $row" is good "$row"
 done
 ok "checkpatch names its exceptions" is good checkpatch '2 MISSING_SIGN_OFF'
+ok "nothing but the report and the logs is left" [ "$(cd "$REPORT" && echo *)" = 'cells.jsonl logs report.json report.md rows.jsonl size.md' ]
+ok "nor in the cache" [ -z "$(find "$TOY_CACHE/per-vma-anon/review" -maxdepth 1 -name 'work.*')" ]
 ok "the report in Markdown" grep -q '^| good *| v0.2 *| callers ' "$REPORT/report.md"
 
 # is_bad ROW PATTERN WHAT: the row is bad, and so the exit code.

@@ -10,7 +10,8 @@ for part in rows compile matrix tests neighbours; do
 	# shellcheck source=scripts/lib/review-rows.sh
 	. "$PVA_LIB/review-$part.sh"
 done
-REVIEW_OUTPUT=$TAP_DIR REVIEW_BASE=v0.2 REVIEW_CACHE=$TAP_DIR/review
+REVIEW_OUTPUT=$TAP_DIR REVIEW_BASE=v0.2 REVIEW_CACHE=$TAP_DIR/review REVIEW_WORK=$TAP_DIR/work
+mkdir "$REVIEW_WORK"
 # shellcheck disable=SC2034 # for review-neighbours.sh
 neighbour_dir=$REVIEW_CACHE/neighbours
 
@@ -111,6 +112,18 @@ sed -i '1i new' "$TAP_DIR/near/mm/memory.c"
 ok "a line more at the top: offsets" applies_as offsets
 sed -i 's/^line 18$/line 18, other/' "$TAP_DIR/near/mm/memory.c"
 ok "another line of context, which patch(1) would call fuzz: rejected" applies_as rejected
+# one_after_the_other: whoever has read the answer is not in the way of the next one.
+one_after_the_other() {
+	# shellcheck disable=SC2317 # called in place of the program
+	rm() {
+		sleep 0.5
+		command rm "$@"
+	}
+	local answer
+	IFS= read -r answer < <(neighbour_applies "$TAP_DIR/near")
+	[[ $answer == rejected* ]] && [ -z "$(find "$TAP_DIR" -name neighbour -o -name 'neighbour.*')" ]
+}
+ok "nothing is being removed any more when the answer is there" one_after_the_other
 ok "offers outside of the range are left out" not grep -q . <(
 	mkdir -p "$REVIEW_CACHE/neighbours"
 	printf 'package linux-source-6.1 6.1.100-1\nupstream linux 7.5.1-1\n' >"$REVIEW_CACHE/neighbours/sid.offers"

@@ -53,7 +53,7 @@ ok "nobody to send a patch to" exits 1 'recipients has nobody for selftest'
 cp "$TAP_DIR/recipients" "$TOY/patches/v0.2/recipients"
 mkdir "$TAP_DIR/mine" && echo precious >"$TAP_DIR/mine/file"
 send 'Jane Doe' jane@doe.org --dry-run --output "$TAP_DIR/mine"
-ok "a folder that is not empty" exits 2 "is not empty, and nothing in it shall be lost"
+ok "a folder that is not empty" exits 2 "is not empty: name a new directory"
 ok "and is as it was" grep -q precious "$TAP_DIR/mine/file"
 ok "nothing was written by any of these" [ ! -e "$MAILS" ]
 
