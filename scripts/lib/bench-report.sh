@@ -47,7 +47,8 @@ judged() {
 results_valid() {
 	local schema
 	[ -r "$1" ] || die 2 "'$1': cannot be read; scripts/bench writes such a file"
-	schema=$(jq -r '.schema? // "none"' "$1" 2>/dev/null) ||
+	schema=$(jq -r '.schema? // "none"' "$1" 2>/dev/null) || schema=''
+	[ -n "$schema" ] || # an empty file is none either
 		die 2 "'$1': is no JSON; give the results.json of a run of scripts/bench"
 	[ "$schema" = "$PVA_BENCH_SCHEMA" ] ||
 		die 2 "'$1': its schema is '$schema', not '$PVA_BENCH_SCHEMA': measure again with this scripts/bench"

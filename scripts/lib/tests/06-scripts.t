@@ -21,6 +21,18 @@ for script in run review bench; do
 	ok "scripts/$script without the tools it needs" exits 4 'missing Debian packages: .*gcc' 'not installed, as --no-install says'
 done
 
+capture without_tools bench --base typo
+ok "scripts/bench refuses an unknown base first" exits 2 "unknown base 'typo'"
+capture without_tools bench --config typo
+ok "an unknown configuration" exits 2 "unknown configuration 'typo'"
+capture without_tools bench --config debug
+ok "one whose checks would be measured" exits 2 "--config 'debug': its checks would be measured"
+mkdir "$TAP_DIR/no-kernel"
+capture without_tools bench --mainline "$TAP_DIR/no-kernel" --patched "$TAP_DIR/no-kernel"
+ok "a directory without a kernel" exits 2 'need a directory with bzImage'
+capture without_tools bench --patched "$TAP_DIR/no-kernel" --variants
+ok "options that exclude each other" exits 2 'does not go with --mainline'
+
 # A test file whose second test dies in the function that it calls, and whose third
 # one does so in a captured one.
 cat >"$TAP_DIR/dies.t" <<'TEST'

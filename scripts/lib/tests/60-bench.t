@@ -79,6 +79,9 @@ ok "by --compare too" exits 2 "other.json': its schema"
 echo 'no json' >"$TAP_DIR/text"
 capture "$bench" --check "$TAP_DIR/text"
 ok "what is no JSON is refused" exits 2 "is no JSON"
+: >"$TAP_DIR/empty"
+capture "$bench" --check "$TAP_DIR/empty"
+ok "an empty file too" exits 2 "'.*/empty': is no JSON"
 capture "$bench" --check "$TAP_DIR/absent"
 ok "what cannot be read is refused" exits 2 "absent': cannot be read"
 doctored parts 'del(.exact)'
@@ -92,6 +95,10 @@ capture "$bench" --compare "$good" "$TAP_DIR/inexact.json"
 ok "--compare of results without the exact part" exits 2 "inexact.json has no exact part"
 capture "$bench" --check "$good" --contention
 ok "--check of a file does not measure" exits 2 "it does not go with --contention"
+for judge in "" "$good"; do
+	capture "$bench" --base v0.1 --check ${judge:+"$judge"} --case 'anon/*'
+	ok "--check${judge:+ of a file} of some kinds of fault is refused" exits 2 "it does not go with --case anon"
+done
 capture "$bench" --frobnicate
 ok "an unknown option is refused" exits 2 "unknown option '--frobnicate'"
 capture "$bench" --runs 0
