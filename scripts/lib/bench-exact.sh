@@ -44,6 +44,13 @@ exact_part() {
 	exact_json "$output/samples" "$runs" >"$output/exact.json"
 }
 
+# case_valid OPTION PATTERN: dies when the PATTERN is none that the guest's shell takes
+# between quotes as it is.
+case_valid() {
+	local valid='^[][A-Za-z0-9_.*?/!-]+$'
+	[[ $2 =~ $valid ]] || die 2 "$1 '$2': a kind of fault has letters, digits and _/- only, a pattern *?[]! too"
+}
+
 # case_known PATTERN: dies when no kind of fault matches.
 case_known() {
 	local name description

@@ -9,9 +9,9 @@ PVA_BENCH_SCHEMA=per-vma-anon/bench/1
 # patch_ids BASE: what git calls the changes of the series, whatever their changelogs say.
 patch_ids() {
 	local file
-	for file in $(base_patches "$1"); do
+	while IFS= read -r file; do
 		git patch-id --stable <"$file" | cut -d' ' -f1
-	done | paste -sd' '
+	done < <(base_patches "$1") | paste -sd' '
 }
 
 # results_begin BASE MAINLINE PATCHED: results.json without measurements.

@@ -156,8 +156,8 @@ output_seed() {
 		rm -rf "$out" "$out.new" && cp -a "$best" "$out.new" && mv "$out.new" "$out" || return
 	fi
 	sort -u -o "$tree.touched" "$tree.touched" && changed_files "$out" "$commit" >"$tree.changed" &&
-		(cd "$tree" && xargs -r touch -h -c -d "$PVA_OLD" <"$tree.touched" &&
-			xargs -r touch -h -c <"$tree.changed") &&
+		(cd "$tree" && xargs -r -d '\n' touch -h -c -d "$PVA_OLD" <"$tree.touched" &&
+			xargs -r -d '\n' touch -h -c <"$tree.changed") &&
 		echo "$commit" >>"$out/.commits"
 }
 

@@ -71,16 +71,17 @@ series_without_exports() {
 
 # git am and then format-patch give back the same bytes, git's version aside.
 review_format() {
-	local dir log patch tree name commit start prefix
+	local dir log patch patches tree name commit start prefix
 	log=$(row_log format)
 	dir=$(mktemp -d "$REVIEW_WORK/format.XXXXXX")
 	start=$(source_commit "$REVIEW_BASE")
 	commit=$(variant_commit "$REVIEW_BASE" patched)
 	tree=$(review_tree patched)
-	prefix=$(base_patches "$REVIEW_BASE" | head -n 1 | xargs sed -n "s,^Subject: \[\(.*PATCH[^]]*\) [0-9]*/[0-9]*\].*,\\1,p")
+	mapfile -t patches < <(base_patches "$REVIEW_BASE")
+	prefix=$(sed -n "s,^Subject: \[\(.*PATCH[^]]*\) [0-9]*/[0-9]*\].*,\\1,p" "${patches[0]}")
 	(cd "$tree" && GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null git format-patch -q --full-index \
 		--zero-commit --no-signature --subject-prefix="$prefix" -o "$dir" "$start..$commit")
-	while read -r patch; do
+	for patch in "${patches[@]}"; do
 		name=${patch##*/}
 		if [ ! -e "$dir/$name" ]; then
 			printf '%s: format-patch calls it %s\n' "$name" "$(cd "$dir" && echo "${name%%-*}"-*)" >>"$log"
@@ -88,7 +89,7 @@ review_format() {
 			diff -u --label "$name" --label "$name, made again" <(without_version "$patch") \
 				<(without_version "$dir/$name") >>"$log" || true
 		fi
-	done < <(base_patches "$REVIEW_BASE")
+	done
 	row_if_empty "$log" format "git am and format-patch --full-index --zero-commit give the same bytes" \
 		"git am and format-patch --full-index --zero-commit give other bytes"
 }

@@ -11,7 +11,7 @@ callers_found() {
 	local words=()
 	words=("${callers_of[@]/#/-e}")
 	(cd "$1" && git grep -lw "${words[@]}" HEAD -- '*.c' '*.h' '*.rs' '*.S' | sed 's/^HEAD://' |
-		xargs -r awk -v names="${callers_of[*]}" -f "$REVIEW_DATA/calls.awk") |
+		xargs -r -d '\n' awk -v names="${callers_of[*]}" -f "$REVIEW_DATA/calls.awk") |
 		cut -f 1,3- | sort -u
 }
 

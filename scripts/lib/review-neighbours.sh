@@ -66,7 +66,7 @@ neighbour_name() {
 neighbour_directories() {
 	local base
 	for base in $(base_names); do
-		sed -n 's|^diff --git a/\(.*\) b/.*|\1|p' /dev/null "$PVA_PATCHES/$base"/*.patch 2>/dev/null | xargs -r -n 1 dirname
+		sed -n 's|^diff --git a/\(.*\) b/.*|\1|p' /dev/null "$PVA_PATCHES/$base"/*.patch 2>/dev/null | xargs -r -d '\n' -n 1 dirname
 	done | sort -u
 }
 

@@ -43,8 +43,9 @@ cover_check() {
 
 # recipients_check BASE: there is a section for every patch and the selftest.
 recipients_check() {
-	local section
-	for section in $(base_patches "$1" | xargs -n 1 basename) selftest; do
+	local section sections
+	mapfile -t sections < <(base_patch_names "$1")
+	for section in "${sections[@]}" selftest; do
 		[ -n "$(recipients_section "$1" "$section" To)$(recipients_section "$1" "$section" Cc)" ] ||
 			die 1 "patches/$1/recipients has nobody for $section: scripts/review --recipients writes it"
 	done
@@ -136,7 +137,7 @@ line_after() {
 # mails_write BASE TREE DIR VERSION
 mails_write() {
 	local base=$1 tree=$2 dir=$3 version=$4 prefix text file section number patches
-	mapfile -t patches < <(base_patches "$base" | xargs -n 1 basename)
+	mapfile -t patches < <(base_patch_names "$base")
 	prefix=$(sed -nE '1s/^Subject: \[([^]0-9]*PATCH[^]0-9]*)[^]]*\].*/\1/p' "$PVA_COVER" | sed 's/ *$//; s/^PATCH RFC$/RFC PATCH/')
 	text=$(sed -E '1s/^Subject: \[[^]]*\] *//' "$PVA_COVER")
 	as_sender -C "$tree" -c branch."$SEND_BRANCH".description="$text" format-patch -q -n --cover-letter \

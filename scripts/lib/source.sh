@@ -54,6 +54,14 @@ base_patches() {
 	done
 }
 
+# base_patch_names BASE: the same without their folder.
+base_patch_names() {
+	local file
+	while IFS= read -r file; do
+		printf '%s\n' "${file##*/}"
+	done < <(base_patches "$1")
+}
+
 # suite_line SUITE: the line for apt's sources.list: the machine's own entry
 # for that suite, or the mirror that the machine uses for its main one.
 suite_line() {

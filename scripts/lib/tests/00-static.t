@@ -65,7 +65,7 @@ tidy() {
 	}
 	local headers file key todo=()
 	headers=$({ cat .clang-tidy && clang-tidy --version && printf '%s\n' "${cxx[@]}" | grep '\.h$' |
-		xargs sha256sum; } | sha256sum)
+		xargs -d '\n' sha256sum; } | sha256sum)
 	while read -r file; do
 		key=$({ echo "$headers" && cat "$file"; } | sha256sum | cut -c1-40)
 		[ -e "$cache/$key" ] || todo+=("$file" "$cache/$key")

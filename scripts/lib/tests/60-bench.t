@@ -101,6 +101,14 @@ for judge in "" "$good"; do
 done
 capture "$bench" --frobnicate
 ok "an unknown option is refused" exits 2 "unknown option '--frobnicate'"
+capture "$bench" --base v0.1 --case "anon/*'; reboot; '"
+ok "a pattern that is more than one to the guest's shell is refused" exits 2 "--case 'anon/\*'; reboot; ''"
+capture "$bench" --base v0.1 --attribute "anon/first_read'"
+ok "in --attribute too" exits 2 "--attribute 'anon/first_read''"
+capture "$PVA_LIB/fault-cost" --mainline "$TAP_DIR" --patched "$TAP_DIR" --case "anon/*'"
+ok "and for fault-cost" exits 2 "--case 'anon/\*''"
+capture "$bench" --base v0.1 --case '*/first_[rw]*'
+ok "one that is not is taken" exits 2 "unknown base 'v0.1'"
 capture "$bench" --runs 0
 ok "a wrong number is refused" exits 2 "--runs '0'"
 capture "$bench" --contention --check

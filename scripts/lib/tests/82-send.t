@@ -63,6 +63,7 @@ ok "four mails" exits 0 '^0000 +.*\[RFC PATCH v2 0/3\] mm: one check' '\[RFC PAT
 	'^Nothing was sent' 'git send-email --thread .*/mails.?/\*.patch'
 ok "which the command given leaves their Cc" without 'suppress-cc=(all|cc)'
 mapfile -t mails < <(ls "$MAILS"/*.patch)
+cp -r "$MAILS" "$TAP_DIR/first-mails"
 every() {
 	local file
 	for file in "${mails[@]}"; do
@@ -91,6 +92,27 @@ ok "git does not ignore its source" [ -z "$(touch "$TOY_TREE/tools/testing/selft
 ok "MAINTAINERS has it in the entry" grep -q 'F:	tools/testing/selftests/mm/per_vma_lock/' \
 	<(sed -n '/^MEMORY MAPPING - LOCKING/,/^$/p' "$TOY_TREE/MAINTAINERS")
 ok "the cache has no branch left" [ -z "$(git -C "$TOY_CACHE/per-vma-anon/linux.git" branch --list 'per-vma-anon-send')" ]
+
+# The same from a folder, and with a cache, of another sort of name.
+cp -r "$TOY" "$TAP_DIR/it's a copy"
+mkdir -p "$TAP_DIR/its own c'ache/per-vma-anon"
+cp -r "$TOY_CACHE/per-vma-anon/linux.git" "$TAP_DIR/its own c'ache/per-vma-anon/"
+from=$TOY own=$TOY_CACHE TOY="$TAP_DIR/it's a copy" TOY_CACHE="$TAP_DIR/its own c'ache"
+send 'Jané Doe' jane@doe.org "${ready[@]}" --version 2
+ok "spaces and an apostrophe in the path" exits 0 '^Nothing was sent'
+ok "the same mails" [ "$(tail -qn +2 "$MAILS"/*.patch | grep -v '^Date:' | sha256sum)" = \
+	"$(tail -qn +2 "$TAP_DIR"/first-mails/*.patch | grep -v '^Date:' | sha256sum)" ]
+ok "that cache has no branch left either" [ -z "$(git -C "$TOY_CACHE/per-vma-anon/linux.git" branch --list 'per-vma-anon-send')" ]
+capture toy review --only am,format --output "$TAP_DIR/an other/report"
+ok "scripts/review from there" exits 0 'verdict: good \(4 good'
+patch_ids_of() {
+	# shellcheck source=scripts/lib/bench-report.sh
+	. "$PVA_LIB/bench-report.sh"
+	PVA_PATCHES=$TOY/patches
+	[ "$(patch_ids v0.2 | wc -w)" -eq 2 ]
+}
+ok "scripts/bench names its patches there" patch_ids_of
+TOY=$from TOY_CACHE=$own
 
 sed -i 's/^ \tcheck();$/ \tcheck(0);/' "$TOY"/patches/v0.2/0002*
 send 'Jane Doe' jane@doe.org "${ready[@]}"
