@@ -14,6 +14,8 @@ export HOME
 PVA_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/per-vma-anon
 PVA_VERBOSE=${PVA_VERBOSE:-}
 PVA_JOBS=${PVA_JOBS:-$(nproc)}
+PVA_NO_INSTALL=${PVA_NO_INSTALL:-}
+export PVA_VERBOSE PVA_JOBS PVA_NO_INSTALL # for the scripts that a script starts
 export LC_ALL=C.UTF-8
 shopt -s inherit_errexit
 # shellcheck source=scripts/lib/packages.sh
@@ -53,7 +55,7 @@ note() {
 }
 
 # run_logged LOG WHAT COMMAND...: runs COMMAND with its output in LOG. Every
-# half minute (every second on a terminal) it says what is being waited for. On
+# half minute (every two seconds on a terminal) it says what is being waited for. On
 # failure the tail of the log is shown, and the result is the command's.
 run_logged() {
 	local log=$1 what=$2 pid rc=0 start=$SECONDS every=30 next naps=0

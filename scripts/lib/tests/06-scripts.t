@@ -52,6 +52,15 @@ capture env PVA_LIB="$PVA_LIB" bash "$TAP_DIR/dies.t"
 ok "a test that dies is one that fails, and the next ones run" exits 0 '^ok 3 - captured' '^1\.\.4$'
 ok "  and it says why" whole_file
 
+# Options that a script gives to those that it starts, as scripts/run does to fault-cost.
+cat >"$TAP_DIR/parent" <<'SCRIPT'
+. "$PVA_LIB/common.sh"
+PVA_JOBS=7 PVA_VERBOSE=1 PVA_NO_INSTALL=1
+bash -c '. "$1/common.sh"; echo "$PVA_JOBS,$PVA_VERBOSE,$PVA_NO_INSTALL"' - "$PVA_LIB"
+SCRIPT
+capture env -u PVA_JOBS -u PVA_VERBOSE -u PVA_NO_INSTALL PVA_LIB="$PVA_LIB" bash "$TAP_DIR/parent"
+ok "--jobs, --verbose and --no-install reach the scripts that a script starts" exits 0 '^7,1,1$'
+
 # --output DIR
 capture output_new "$TAP_DIR/a/new one"
 ok "an --output that is new" exits 0
