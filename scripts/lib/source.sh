@@ -5,7 +5,6 @@
 # repository in the cache, and the series on top of it. Needs common.sh.
 #
 # PVA_TREE     the user's own kernel tree (scripts/run --tree), else empty
-# PVA_MIRROR   URL of a Debian mirror to use instead of the one that apt has
 
 PVA_GIT=$PVA_CACHE/linux.git
 PVA_PATCHES=$PVA_TOP/patches
@@ -60,43 +59,6 @@ base_patch_names() {
 	while IFS= read -r file; do
 		printf '%s\n' "${file##*/}"
 	done < <(base_patches "$1")
-}
-
-# suite_line SUITE: the line for apt's sources.list: the machine's own entry
-# for that suite, or the mirror that the machine uses for its main one.
-suite_line() {
-	local suite=$1 format line site keyring
-	# shellcheck disable=SC2016 # apt-get replaces these
-	format='$(CODENAME) $(REPO_URI) $(SIGNED_BY)'
-	line=$(apt-get indextargets --format "$format" 'Created-By: Packages' 'Component: main' 'Origin: Debian')
-	read -r _ site keyring < <(grep -E "^$suite " <<<"$line" || true) || true
-	if [ -z "$site" ]; then
-		read -r _ site keyring < <(grep -vE '^[a-z]+-security ' <<<"$line" || true) || true
-		case $suite in
-		*-security) site=${site%/debian/}/debian-security/ ;;
-		esac
-	fi
-	site=${PVA_MIRROR:-$site}
-	[ -n "$site" ] || die 3 "apt on this machine names no Debian mirror: set PVA_MIRROR=URL"
-	[ -r "$keyring" ] || keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-	[ -r "$keyring" ] || die 3 "$keyring is missing: apt-get install debian-archive-keyring"
-	printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$site" "$suite"
-}
-
-# private_apt SUITE COMMAND...: apt-get with configuration, lists and archives of
-# its own, so that nothing of the system's is changed. Signatures are checked.
-private_apt() {
-	local suite=$1 dir=$PVA_CACHE/apt/$1
-	shift
-	mkdir -p "$dir/lists/partial" "$dir/archives/partial" &&
-		suite_line "$suite" >"$dir/sources.list.new" &&
-		mv "$dir/sources.list.new" "$dir/sources.list" &&
-		apt-get -q -o Dir::Etc::SourceList="$dir/sources.list" -o Dir::Etc::SourceParts=- \
-			-o Dir::Etc::Preferences=- -o Dir::Etc::PreferencesParts=- \
-			-o Dir::State::Lists="$dir/lists" -o Dir::Cache::Archives="$dir/archives" \
-			-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
-			-o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=3 \
-			-o APT::Update::Error-Mode=any "$@"
 }
 
 # package_file BASE: the pinned package, downloaded once and checked.

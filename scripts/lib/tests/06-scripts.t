@@ -61,6 +61,40 @@ SCRIPT
 capture env -u PVA_JOBS -u PVA_VERBOSE -u PVA_NO_INSTALL PVA_LIB="$PVA_LIB" bash "$TAP_DIR/parent"
 ok "--jobs, --verbose and --no-install reach the scripts that a script starts" exits 0 '^7,1,1$'
 
+# suite_is LINE SUITE [MIRROR]: the site in suite_line, on a machine whose apt has LINEs.
+suite_is() {
+	# shellcheck disable=SC2317 # called in place of the program
+	apt-get() { printf '%b' "$apt_has"; }
+	local PVA_MIRROR=${3-} got
+	got=$(suite_line "$2") || return
+	got=${got#*] }
+	[ "$got" = "$1 $2 main" ] || { echo "$got" && return 1; }
+}
+main='bookworm http://deb.debian.org/debian/ /none\n'
+apt_has=$main'bookworm-security http://security.debian.org/debian-security/ /none\n'
+ok "a suite that apt has" suite_is http://deb.debian.org/debian/ bookworm
+ok "its security suite" suite_is http://security.debian.org/debian-security/ bookworm-security
+for mirror in http://mirror.invalid/debian http://mirror.invalid/debian/; do
+	ok "PVA_MIRROR=$mirror" suite_is $mirror bookworm $mirror
+	ok "  its security suite" suite_is http://mirror.invalid/debian-security/ bookworm-security $mirror
+done
+ok "another directory" suite_is http://mirror.invalid/pub/debian-security/ bookworm-security http://mirror.invalid/pub/debian
+ok "an archive of all days" suite_is http://snapshot.invalid/archive/debian-security/20261101T000000Z/ bookworm-security \
+	http://snapshot.invalid/archive/debian/20261101T000000Z/
+ok "one that is the security archive itself" suite_is http://mirror.invalid/debian-security/ bookworm-security \
+	http://mirror.invalid/debian-security
+ok "one whose directory is not called debian" suite_is http://mirror.invalid/deb/debian-security/ bookworm-security \
+	http://mirror.invalid/deb
+ok "a suite that apt has not" suite_is http://deb.debian.org/debian/ trixie
+apt_has=$main
+ok "a security suite that apt has not" suite_is http://deb.debian.org/debian-security/ trixie-security
+apt_has=''
+ok "an apt that has nothing, with a mirror" suite_is http://mirror.invalid/debian bookworm http://mirror.invalid/debian
+capture suite_is nothing bookworm
+ok "an apt that has nothing" exits 3 'names no Debian mirror: set PVA_MIRROR'
+capture suite_is nothing bookworm-security
+ok "its security suite" exits 3 'names no Debian mirror: set PVA_MIRROR'
+
 # --output DIR
 capture output_new "$TAP_DIR/a/new one"
 ok "an --output that is new" exits 0
