@@ -94,14 +94,14 @@ send_tree_remove() {
 }
 
 # selftest_files: what of the selftest is in this repository, not what a build
-# has left there.
+# has left there, and without this repository's benchmark.
 selftest_files() {
 	(cd "$PVA_TOP/tools-testing-selftests-mm" &&
 		if git rev-parse -q --is-inside-work-tree >/dev/null 2>&1; then
 			git ls-files per_vma_lock
 		else
 			find per_vma_lock -type f
-		fi) | sort
+		fi) | grep -v '^per_vma_lock/bench/' | sort
 }
 
 # selftest_commit TREE: one commit that adds the selftest, and lets the

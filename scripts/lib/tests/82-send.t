@@ -12,6 +12,9 @@ need_packages git jq perl python3
 toy_make
 cd "$TAP_DIR" # no git repository with a configuration of its own
 
+mkdir "$TOY/tools-testing-selftests-mm/per_vma_lock/bench"
+touch "$TOY/tools-testing-selftests-mm/per_vma_lock/bench/fault_cost.cc"
+
 MAILS=$TAP_DIR/mails
 # send NAME MAIL OPTION...: scripts/send of somebody of that name.
 send() {
@@ -60,7 +63,8 @@ ok "nothing was written by any of these" [ ! -e "$MAILS" ]
 send 'Jané Doe' jane@doe.org "${ready[@]}" --version 2
 ok "four mails" exits 0 '^0000 +.*\[RFC PATCH v2 0/3\] mm: one check' '\[RFC PATCH v2 1/3\] mm: first step' \
 	'\[RFC PATCH v2 2/3\] mm: second step' '\[RFC PATCH v2 3/3\] selftests/mm: add per_vma_lock' \
-	'^Nothing was sent' 'git send-email --thread .*/mails.?/\*.patch'
+	'^MAIL +TO +CC +KB +SUBJECT' '^0003 +[0-9]+ +[0-9]+ +[1-9] ' '^Nothing was sent' 'git send-email --thread .*/mails.?/\*.patch'
+ok "none of them is large" without '^warning'
 ok "which the command given leaves their Cc" without 'suppress-cc=(all|cc)'
 mapfile -t mails < <(ls "$MAILS"/*.patch)
 cp -r "$MAILS" "$TAP_DIR/first-mails"
@@ -84,14 +88,20 @@ trailers() {
 		sort -u)" = 'Jané Doe <jane@doe.org>' ]
 }
 ok "author and Signed-off-by are the sender's" trailers
-ok "the selftest is as it is here" diff -r "$TOY/tools-testing-selftests-mm/per_vma_lock" \
+ok "the selftest is as it is here, the benchmark apart" diff -r -x bench "$TOY/tools-testing-selftests-mm/per_vma_lock" \
 	"$TOY_TREE/tools/testing/selftests/mm/per_vma_lock"
+ok "  which is not in it" [ ! -e "$TOY_TREE/tools/testing/selftests/mm/per_vma_lock/bench" ]
 ok "the kselftest build finds it" grep -qx 'TARGETS += mm/per_vma_lock' "$TOY_TREE/tools/testing/selftests/Makefile"
 ok "git does not ignore its source" [ -z "$(touch "$TOY_TREE/tools/testing/selftests/mm/per_vma_lock/new.cc" &&
 	toy_git check-ignore tools/testing/selftests/mm/per_vma_lock/new.cc)" ]
 ok "MAINTAINERS has it in the entry" grep -q 'F:	tools/testing/selftests/mm/per_vma_lock/' \
 	<(sed -n '/^MEMORY MAPPING - LOCKING/,/^$/p' "$TOY_TREE/MAINTAINERS")
 ok "the cache has no branch left" [ -z "$(git -C "$TOY_CACHE/per-vma-anon/linux.git" branch --list 'per-vma-anon-send')" ]
+
+printf '// %099d\n' {1..1100} >"$TOY/tools-testing-selftests-mm/per_vma_lock/large.cc"
+send 'Jané Doe' jane@doe.org "${ready[@]}"
+ok "one above 100 kB" exits 0 '^warning: above 100 kB, .*: 0003-selftests-.*\.patch$'
+rm "$TOY/tools-testing-selftests-mm/per_vma_lock/large.cc"
 
 # The same from a folder, and with a cache, of another sort of name.
 cp -r "$TOY" "$TAP_DIR/it's a copy"
