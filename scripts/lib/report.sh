@@ -4,6 +4,8 @@
 # From what the guests printed to a table, its JSON twin and a verdict. Needs
 # common.sh and guest.sh.
 
+PVA_ALLOWED_SKIPS=$PVA_LIB/allowed-skips
+
 # ktap_lines FILE: the KTAP of the job, without carriage returns and without the
 # "# " that the kselftest runner puts before the lines of a test program.
 ktap_lines() {
@@ -34,9 +36,10 @@ ktap_failed() {
 		END { if (!n) printf "%s", plain }'
 }
 
-# ktap_skipped FILE: the names of the test cases that were skipped, one a line.
+# ktap_skipped FILE: the names of the test cases that were skipped, one a line, each with
+# a tab and the reason after it.
 ktap_skipped() {
-	ktap_lines "$1" | sed -nE '/^ok [0-9]+ selftests: /d; s/^ok [0-9]+ (- )?(.*[^ ]) *# SKIP.*/\2/p'
+	ktap_lines "$1" | sed -nE '/^ok [0-9]+ selftests: /d; s/^ok [0-9]+ (- )?(.*[^ ]) *# SKIP ?(.*)/\2\t\3/p'
 }
 
 # fault_rows FILE: "KIND MMAP_LOCK TRYLOCK ANON_VMA VERDICT TEST" of every fault kind
@@ -86,7 +89,7 @@ kernel_json() {
 		--rawfile rows <(fault_rows "$2.out") --rawfile skips <(ktap_skipped "$2.out") \
 		'def lines: split("\n") | map(select(. != ""));
 		{ variant: $variant, expect: $expect, exit_code: $rc, passed: $passed, failed: $failed, skipped: $skipped,
-		  failures: ($failures | lines), skips: ($skips | lines), console: ($splats | lines),
+		  failures: ($failures | lines), skips: ($skips | lines | map(split("\t") | { test: .[0], reason: .[1] })), console: ($splats | lines),
 		  faults: ($rows | lines | map(split(" ") | { kind: .[0], mmap_lock: (.[1] | tonumber? // null),
 			trylock: (.[2] | tonumber? // null), anon_vma: (.[3] | tonumber? // null),
 			verdict: .[4], test: .[5] })) }'
@@ -117,9 +120,14 @@ report_table() {
 # report_problems REPORT.JSON: a line for everything that makes the verdict bad. What
 # only one kernel was measured with is no problem if the other one's test said why. A
 # write after a read is judged together with that read: what mainline pays at the
-# read may come later.
+# read may come later. A skip has to be in scripts/lib/allowed-skips, but with --filter or
+# the user's own kernel.
 report_problems() {
-	jq -r '.filter as $filter |
+	jq -r '.filter as $filter | [.base, .config] as $run | (.tree // "") as $tree |
+		($allowed | split("\n") | map(select(test("^[^#]")) | split("\t"))) as $allowed |
+		def may_be($kernel): . as $skip | any($allowed[]; . as [$test, $where, $says]
+			| ([$where | split(" ")[]] - ([$where | split(" ")[]] - ($run + [$kernel.variant, $kernel.expect, "any"])) != [])
+			and ($skip.test | test($test)) and ($skip.reason | test($says)));
 		(select((.cost_failed // "") != "")
 			| "the instructions per fault could not be counted: fault-cost ended with \(.cost_failed)"),
 		def race: select(contains("BUG: KCSAN:")) | sub("^.*?: BUG"; "BUG");
@@ -133,6 +141,9 @@ report_problems() {
 			| "\($k.variant): the guest ended with \(.exit_code)"),
 		  (select(.passed == 0) | "\($k.variant): no test passed"),
 		  (select(($filter // "") == "" and (.faults | length == 0)) | "\($k.variant): no fault was measured"),
+		  (select(($filter // "") == "" and $tree == "") | [.skips[] | select(may_be($k) | not)] | group_by(.reason)[]
+			| "\($k.variant): \(.[0].test)\(if length > 1 then " and \(length - 1) more" else "" end) skipped, " +
+			  "which scripts/lib/allowed-skips does not know: \(.[0].reason)"),
 		  (.faults[] | select($k.expect != "auto" and .verdict != $k.expect
 				and .verdict != "both")
 			| "\($k.variant): \(.kind): verdict \(.verdict), \(.mmap_lock) mmap_lock per fault")),
@@ -142,7 +153,7 @@ report_problems() {
 		| ($f.patched | map({ key: .kind, value: . }) | from_entries) as $p
 		| (def missing($other): map(select(.kind | in($other[0]) | not)
 				| select(.test | IN($other[1][]) | not) | .kind);
-			def skips($variant): [.kernels[] | select(.variant == $variant).skips[]];
+			def skips($variant): [.kernels[] | select(.variant == $variant).skips[].test];
 			[$b, skips("base")] as $in_base | [$p, skips("patched")] as $in_patched
 			| $f.base + $f.patched | missing($in_base) + missing($in_patched) | .[]
 			| "\(.): measured on one kernel only"),
@@ -168,7 +179,7 @@ report_problems() {
 		| select(($both | map(.patched) | add) > ($both | map(.mainline) | add))
 		| select($kind | IN($more | split(" ")[]) | not)
 		| "\($kind): \($cost[$kind].patched) instructions per fault, mainline \($cost[$kind].mainline)")' \
-		--arg more "$(costs_more "$(jq -r .base "$1")")" "$1"
+		--rawfile allowed "$PVA_ALLOWED_SKIPS" --arg more "$(costs_more "$(jq -r .base "$1")")" "$1"
 }
 
 # report_verdict REPORT.JSON: the last line, and the exit code.

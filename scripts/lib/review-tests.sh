@@ -37,7 +37,7 @@ vma_test() {
 # bisect_key VARIANT: what the result of booting a variant depends on.
 bisect_key() {
 	key_of bisect "$(tree_id "$1")" "$(selftest_key "$REVIEW_BASE")" \
-		"$(cd "$PVA_TOP" && sha256sum Kconfig.fragment scripts/run scripts/lib/*.sh scripts/lib/qemu.config | grep -v review)"
+		"$(cd "$PVA_TOP" && sha256sum Kconfig.fragment scripts/run scripts/lib/*.sh scripts/lib/{qemu.config,allowed-skips} | grep -v review)"
 }
 
 # bisect_run VARIANT EXPECT: scripts/run's own judgement.

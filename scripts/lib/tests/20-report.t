@@ -9,6 +9,9 @@ set -euo pipefail
 . "$PVA_LIB/report.sh"
 need_packages jq
 
+known_skips=$PVA_ALLOWED_SKIPS PVA_ALLOWED_SKIPS=$TAP_DIR/allowed-skips
+printf '%s\tany\t%s\tno reason\n' Uring '^no io_uring$' Matrix '^no huge page$' >"$PVA_ALLOWED_SKIPS"
+
 # guest_output VARIANT: a good run's output, as the kselftest runner prints it.
 guest_output() {
 	local lock=1 try=0 verdict=mainline
@@ -125,4 +128,49 @@ capture verdict_of '/# fault/d'
 jq '.filter = "Race.*" | .kernels |= map(.faults = [])' "$TAP_DIR/report.json" >"$TAP_DIR/filtered.json"
 capture report_verdict "$TAP_DIR/filtered.json"
 ok "with --filter no fault needs to be measured" exits 0
+
+# skipping TEST REASON [FILTER]: the verdict of a run of v7.3 in which TEST, and another
+# one of that name, were skipped; FILTER changes what else is in the report.
+skipping() {
+	verdict_of '' >/dev/null
+	jq --arg test "$1" --arg reason "$2" '.base = "v7.3" | .config = "fast" | .kernels |= map(.skips = [$test, $test + "2"
+		| { test: ., reason: $reason }])'"${3:+| $3}" "$TAP_DIR/report.json" >"$TAP_DIR/skips.json"
+	report_verdict "$TAP_DIR/skips.json"
+}
+verdict_of '' >/dev/null
+ok "skips and their reasons" [ "$(jq -c '.kernels[0].skips' "$TAP_DIR/report.json")" = \
+	'[{"test":"Uring.Sqpoll","reason":"no io_uring"}]' ]
+PVA_ALLOWED_SKIPS=$known_skips
+well_formed() {
+	awk -F'\t' '!/^#/ && (NF != 4 || $4 == "") { print; bad = 1 } END { exit bad }' "$PVA_ALLOWED_SKIPS"
+}
+ok "the list of skips has four columns" well_formed
+lost=('Matrix/Faults.KeepsVmaLock/first_read_hugetlbfs_private' 'no hugetlbfs mount')
+capture skipping "${lost[@]}"
+ok "a mount that got lost" exits 1 \
+	"^problem: patched: ${lost[0]} and 1 more skipped, which scripts/lib/allowed-skips does not know: ${lost[1]}$" \
+	'^verdict: bad \(2 problems'
+capture skipping "${lost[@]}" '.filter = "Matrix/*"'
+ok "with --filter that is no problem" exits 0
+capture skipping "${lost[@]}" '.tree = "/linux"'
+ok "nor in a tree of the user's" exits 0
+nth=(FailNth/FirstWrites.LeakNothing/anon 'no fail-nth: kernel without CONFIG_FAULT_INJECTION, or not root')
+capture skipping "${nth[@]}"
+ok "what only the debug configuration has" exits 0
+capture skipping "${nth[@]}" '.config = "debug"'
+ok "and that it has it" exits 1 "FailNth/.* and 1 more skipped"
+guard=(Guard/Stories.DataIsRight/install_fresh_anon 'guard region in anon: Invalid argument')
+capture skipping "${guard[@]}" '.base = "v6.12"'
+ok "what only the newer base has" exits 0
+capture skipping "${guard[@]}"
+ok "and that it has it" exits 1 "Guard/.* and 1 more skipped"
+capture skipping Matrix/Faults.KeepsVmaLock/x 'series not applied' '.kernels[].expect = "auto"'
+ok "a kernel with a part of the series" exits 0
+capture skipping Matrix/Faults.KeepsVmaLock/x 'series not applied'
+ok "one with all of it" exits 1 'skipped'
+for reason in 'memory is too fragmented for a large folio' 'trylocks failed in 0 of 2395 accesses' \
+	'MADV_COLLAPSE: Cannot allocate memory' 'surplus huge pages are in use' 'khugepaged is always faster'; do
+	capture skipping Race.X "$reason"
+	ok "chance: $reason" exits 0
+done
 done_testing
