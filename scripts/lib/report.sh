@@ -163,12 +163,13 @@ report_problems() {
 		# A write takes the lock for the anon_vma that mainline had prepared earlier, or
 		# for an access that then fails (a guard region).
 		# A private hugetlb file without cached pages has to allocate whatever is read,
-		# if it is not beyond its end.
+		# if it is not beyond its end, or if userfaultfd does not see to it.
 		# Write protection is where userfaultfd sees a fault before the anon_vma is
 		# asked for; what comes after the wait is under the mmap_lock anyway.
 		| select($b[$kind] and $patched > $mainline and
 			($kind | startswith("uffd/protected_zero_page/") | not) and
 			($kind | startswith("signal/read_of_empty_file/hugetlb") | not) and
+			($kind | test("^uffd/missing(_in_empty_file)?/read_hugetlb") | not) and
 			(($kind | test("/write_") | not) or
 			 ($p[$kind].anon_vma // 0) <= ($b[$kind].anon_vma // 0)))
 		| "\($kind)\(if $read == $kind then "" else " and the read before" end): " +

@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "support/error.h"
@@ -49,12 +50,32 @@ struct Filler {
 
 using Call = std::function<int(Filler &, Memory &)>;
 
-void expect_unit_filled(Memory &memory, std::size_t index)
+void expect_filled(Memory &memory)
 {
 	std::vector<std::uint8_t> wanted(memory.unit(), filled);
-	EXPECT_EQ(first_difference(memory.unit_at(index), wanted.data(), memory.unit()),
-		  memory.unit());
+	EXPECT_EQ(first_difference(memory.unit_at(0), wanted.data(), memory.unit()), memory.unit());
+}
+
+/// The same where the file has not been changed.
+void expect_unit_filled(Memory &memory)
+{
+	expect_filled(memory);
 	EXPECT_TRUE(is_shared(memory.backing()) || memory.file_is_unchanged());
+}
+
+/// Empties the file: there is no page where one is to be put.
+void empty_file(Memory &memory)
+{
+	checked(::ftruncate(memory.fd(), 0), "ftruncate");
+	checked(::ftruncate(memory.fd(), static_cast<off_t>(memory.map().size())), "ftruncate");
+}
+
+/// Leaves the file its other pages, but not the first.
+void punch_first_unit(Memory &memory)
+{
+	checked(::fallocate(memory.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			    static_cast<off_t>(memory.unit())),
+		"FALLOC_FL_PUNCH_HOLE");
 }
 
 Story copy_story(const std::string &name, Backing backing, const ExpectedCost &cost,
@@ -75,7 +96,7 @@ Story copy_story(const std::string &name, Backing backing, const ExpectedCost &c
 			filler->uffd->copy(memory.unit_at(0), filler->source.data(), memory.unit()),
 			0);
 	};
-	story.check = [](Memory &memory) { expect_unit_filled(memory, 0); };
+	story.check = expect_unit_filled;
 	return story;
 }
 
@@ -134,7 +155,7 @@ Story move_story()
 			  0);
 	};
 	story.check = [=](Memory &memory) {
-		expect_unit_filled(memory, 0);
+		expect_unit_filled(memory);
 		EXPECT_EQ(load((*from)->unit_at(0)), 0) << "the source kept its page";
 	};
 	return story;
@@ -184,6 +205,37 @@ Story wait_story(const Wait &wait, Backing backing, bool write, const ExpectedCo
 	return story;
 }
 
+int fill(Filler &filler, Memory &memory)
+{
+	return filler.uffd->copy(memory.unit_at(0), filler.source.data(), memory.unit());
+}
+
+/// Faults of private hugetlb memory. Mainline looks for userfaultfd before it wants an anon_vma.
+/// The series gets that first, unless it is a read and the file has pages.
+std::vector<Story> hugetlb_wait_stories()
+{
+	constexpr ExpectedCost prepares_first{{1, 1, 0}, {2, 2, 1}};
+	constexpr auto missing = UFFDIO_REGISTER_MODE_MISSING;
+	const auto after = [](const Step &step) {
+		return [=](Filler &, Memory &memory) {
+			step(memory);
+			return 0;
+		};
+	};
+	const Wait no_page{"missing", missing, 0, after(nothing), fill};
+	const Wait no_pages{"missing_in_empty_file", missing, 0, after(empty_file), fill};
+	const Wait hole{"missing_beside_cached_page", missing, 0, after(punch_first_unit), fill};
+
+	return {
+		wait_story(no_page, Backing::hugetlb_private, false, prepares_first, expect_filled),
+		wait_story(no_page, Backing::hugetlb_private, true, prepares_first, expect_filled),
+		wait_story(no_pages, Backing::hugetlb_memfd_private, false, prepares_first,
+			   expect_filled),
+		wait_story(hole, Backing::hugetlb_memfd_private, false,
+			   ExpectedCost::both({1, 1, 0}), expect_filled),
+	};
+}
+
 std::vector<Story> more_stories()
 {
 	constexpr auto missing = UFFDIO_REGISTER_MODE_MISSING;
@@ -205,7 +257,6 @@ std::vector<Story> more_stories()
 			first_difference(memory.unit_at(0), memory.shadow().data(), memory.unit()),
 			memory.unit());
 	};
-	const Step unit_filled = [](Memory &memory) { expect_unit_filled(memory, 0); };
 	const Step poisoned = [](Memory &memory) {
 		const auto caught = signal_of([&] { load(memory.unit_at(0)); });
 		ASSERT_TRUE(caught) << "no signal";
@@ -223,11 +274,7 @@ std::vector<Story> more_stories()
 		EXPECT_FALSE(is_write_protected(memory.unit_at(0)));
 	};
 	const Call no_call = [](Filler &, Memory &) { return 0; };
-	const Wait missing_page{"missing", missing, 0, no_call, [](Filler &filler, Memory &memory) {
-					return filler.uffd->copy(memory.unit_at(0),
-								 filler.source.data(),
-								 memory.unit());
-				}};
+	const Wait missing_page{"missing", missing, 0, no_call, fill};
 	const Wait minor{"minor", UFFDIO_REGISTER_MODE_MINOR, UFFD_FEATURE_MINOR_SHMEM, no_call,
 			 minor_continue};
 	const Wait protected_zero_page{
@@ -255,9 +302,9 @@ std::vector<Story> more_stories()
 		move_story(),
 		// The fault is taken again under the mmap_lock once it has been served.
 		wait_story(missing_page, Backing::anon, false, ExpectedCost::both({1, 1, 0}),
-			   unit_filled),
+			   expect_unit_filled),
 		wait_story(missing_page, Backing::anon, true, ExpectedCost::both({2, 2, 1}),
-			   unit_filled),
+			   expect_unit_filled),
 		wait_story(minor, Backing::memfd_shared, false, ExpectedCost::both({1, 1, 0}),
 			   as_before),
 		wait_story(minor, Backing::memfd_private, false, ExpectedCost::both({1, 1, 0}),
@@ -271,13 +318,9 @@ std::vector<Story> more_stories()
 std::vector<Story> stories()
 {
 	std::vector<Story> all = more_stories();
+	for (Story &story : hugetlb_wait_stories())
+		all.push_back(std::move(story));
 	const Step with_anon_vma = [](Memory &memory) { memory.prepare_anon_vma(); };
-	// Give the file no page where UFFDIO_COPY is to put one.
-	const Step punched = [](Memory &memory) {
-		if (::ftruncate(memory.fd(), 0) != 0 ||
-		    ::ftruncate(memory.fd(), static_cast<off_t>(memory.map().size())) != 0)
-			throw_errno("ftruncate");
-	};
 
 	all.push_back(copy_story("fresh_anon", Backing::anon, prepares));
 	all.push_back(copy_story("fresh_thp_vma", Backing::thp, prepares));
@@ -290,7 +333,7 @@ std::vector<Story> stories()
 	all.push_back(copy_story("memfd_private_with_anon_vma", Backing::memfd_private,
 				 ExpectedCost::both(vma_lock_only), with_anon_vma));
 	all.push_back(copy_story("memfd_shared", Backing::memfd_shared,
-				 ExpectedCost::both(vma_lock_only), punched));
+				 ExpectedCost::both(vma_lock_only), empty_file));
 	return all;
 }
 

@@ -30,6 +30,7 @@ guest_output() {
 		# # fault hole/first_read mmap_lock $lock trylock 0 anon_vma 0 verdict $verdict
 		# # fault hole/write_after_read mmap_lock $((1 - lock)) trylock 0 anon_vma 0 verdict $verdict
 		# # fault uffd/protected_zero_page/write mmap_lock $((2 - lock)) trylock 0 anon_vma 1 verdict both
+		# # fault uffd/missing/read_hugetlb_private mmap_lock $((2 - lock)) trylock 0 anon_vma $((1 - lock)) verdict $verdict
 		# ok 3 Uring.Sqpoll # SKIP no io_uring
 		# 1..3
 		ok 1 selftests: mm/per_vma_lock: per_vma_lock
@@ -59,7 +60,7 @@ last_line() {
 
 capture verdict_of
 ok "a good run" exits 0 '^anon/first_read +0 +0 +1000 +990 +0.99$' '^thp/first_read +1 +0 +- +- +-$'
-ok "the verdict is the last line" last_line '^verdict: good \(5 fault kinds; base 2 passed, 0 failed, 1 skipped; patched 2 passed'
+ok "the verdict is the last line" last_line '^verdict: good \(6 fault kinds; base 2 passed, 0 failed, 1 skipped; patched 2 passed'
 capture verdict_of 's/^# ok 2 /# not ok 2 /; s/^ok 1 (.*)/not ok 1 \1 # exit=1/'
 ok "a test case that fails is named" exits 1 '^problem: patched: Matrix.thp_first_read failed' 'verdict: bad \(1 problems'
 capture verdict_of '/^# ok 2 /d; /^# 1\.\.3/d; s/^ok 1 (.*)/not ok 1 \1 # exit=139/'
