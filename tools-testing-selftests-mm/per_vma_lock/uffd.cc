@@ -6,23 +6,30 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/userfaultfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "support/error.h"
+#include "support/event_counter.h"
 #include "support/fd.h"
 #include "support/signals.h"
 #include "support/story.h"
 #include "support/uapi.h"
 #include "support/userfault.h"
+#include "support/wait.h"
 
 namespace pvl
 {
@@ -315,11 +322,41 @@ std::vector<Story> more_stories()
 	};
 }
 
+/// Maps the memory's file again where it is, shared, from a descriptor that only reads. Such a VMA
+/// has neither VM_SHARED nor VM_MAYWRITE, and no userfaultfd may have it.
+void remap_shared_read_only(const Memory &memory)
+{
+	const std::string path = "/proc/self/fd/" + std::to_string(memory.fd());
+	const Fd file(checked(::open(path.c_str(), O_RDONLY | O_CLOEXEC), "open"));
+	supported(::mmap(memory.map().data(), memory.map().size(), PROT_READ,
+			 MAP_SHARED | MAP_FIXED, file.get(), 0),
+		  "mmap of a file opened read-only");
+}
+
+/// UFFDIO_COPY where it is refused: it gives no anon_vma to what never has an anonymous page.
+Story refused_copy_story()
+{
+	auto filler = std::make_shared<Filler>();
+	Story story;
+	story.kind = "uffd/copy/shared_file_opened_read_only";
+	story.backing = Backing::memfd_shared;
+	story.cost = {one_blocking, vma_lock_only};
+	story.before = [=](Memory &memory) {
+		remap_shared_read_only(memory);
+		EXPECT_THROW(filler->watch(memory, UFFDIO_REGISTER_MODE_MISSING),
+			     std::system_error);
+	};
+	story.access = [=](Memory &memory) { EXPECT_EQ(fill(*filler, memory), ENOENT); };
+	story.check = [](Memory &memory) { expect_contents(memory, {}); };
+	return story;
+}
+
 std::vector<Story> stories()
 {
 	std::vector<Story> all = more_stories();
 	for (Story &story : hugetlb_wait_stories())
 		all.push_back(std::move(story));
+	all.push_back(refused_copy_story());
 	const Step with_anon_vma = [](Memory &memory) { memory.prepare_anon_vma(); };
 
 	all.push_back(copy_story("fresh_anon", Backing::anon, prepares));
@@ -338,6 +375,36 @@ std::vector<Story> stories()
 }
 
 INSTANTIATE_TEST_SUITE_P(Uffd, Stories, testing::ValuesIn(stories()), story_name);
+
+// The same where the VMA is locked by a writer, so that it is looked up under the mmap_lock.
+TEST(UffdRefused, CopyUnderTheMmapLockPreparesNothing)
+{
+	constexpr std::chrono::seconds patience(10);
+	LockCounter counter;
+	Memory memory(Backing::memfd_shared);
+	const Userfault uffd;
+	const std::vector<std::uint8_t> source(memory.unit(), filled);
+	remap_shared_read_only(memory);
+	const std::jthread writer([&](const std::stop_token &stop) {
+		for (int prot = PROT_NONE; !stop.stop_requested(); prot ^= PROT_READ)
+			checked(::mprotect(memory.map().data(), memory.map().size(), prot),
+				"mprotect");
+	});
+
+	LockEvents seen;
+	const auto waits = [&] {
+		int error = 0;
+		seen = counter.measure([&] {
+			error = uffd.copy(memory.unit_at(0), source.data(), memory.unit());
+		});
+		EXPECT_EQ(error, ENOENT);
+		return seen.mmap_locks() != 0;
+	};
+	if (!holds_within(patience, waits))
+		throw Skip("the VMA was never found locked");
+	expect_cost("uffd/copy/shared_file_opened_read_only/locked", {one_blocking, {1, 0, 0}},
+		    seen);
+}
 
 } // namespace
 
