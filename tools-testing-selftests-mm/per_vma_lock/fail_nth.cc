@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //
-// Every allocation of a first write fails once: /proc/thread-self/fail-nth makes the n-th
+// Every allocation of a first read or write fails once: /proc/thread-self/fail-nth makes the n-th
 // allocation of the calling thread fail, for n = 1, 2, 3 and so on until the access needs no more.
 // The process has to survive with the right data, and nothing may leak.
 
@@ -27,6 +27,7 @@
 #include "support/session.h"
 #include "support/setting.h"
 #include "support/signals.h"
+#include "support/smaps.h"
 #include "support/story.h"
 #include "support/uapi.h"
 #include "support/userfault.h"
@@ -101,6 +102,7 @@ struct Case {
 	bool (*access)(Memory &memory);
 	/// Expects what has to be so once it has succeeded.
 	void (*check)(Memory &memory);
+	bool own_page_table = false; ///< some of the memory has a page table of its own
 };
 
 // A fault that finds no memory is tried again. Only hugetlb may end it with SIGBUS.
@@ -134,6 +136,33 @@ bool read_first_byte(Memory &memory)
 	return ends_well(memory, [=] { load(target); });
 }
 
+/// Enough of the memory for a whole page table.
+std::size_t units_with_page_table(Backing backing)
+{
+	return std::max(default_units(backing), 2 * pmd_bytes() / unit_bytes(backing));
+}
+
+/// The first byte that a page table starts with, which only this memory uses.
+std::uint8_t *at_page_table(const Memory &memory)
+{
+	const auto misaligned = reinterpret_cast<std::uintptr_t>(memory.map().data()) % pmd_bytes();
+	return memory.map().at(misaligned != 0 ? pmd_bytes() - misaligned : 0);
+}
+
+bool read_at_page_table(Memory &memory)
+{
+	const std::uint8_t *target = at_page_table(memory);
+	return ends_well(memory, [=] { load(target); });
+}
+
+void page_is_as_made(Memory &memory)
+{
+	const std::uint8_t *target = at_page_table(memory);
+	const auto offset = static_cast<std::size_t>(target - memory.map().data());
+	for (std::size_t i = 0; i < page_bytes(); i++)
+		ASSERT_EQ(target[i], memory.initial_byte(offset + i)) << "byte " << offset + i;
+}
+
 void first_byte_is_written(Memory &memory)
 {
 	expect_contents(memory, {{0, written}});
@@ -150,6 +179,20 @@ void punch_first(Memory &memory)
 	checked(::fallocate(memory.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 			    static_cast<off_t>(memory.unit())),
 		"FALLOC_FL_PUNCH_HOLE");
+}
+
+/// Leaves the file no page.
+void empty_file(Memory &memory)
+{
+	checked(::ftruncate(memory.fd(), 0), "ftruncate");
+	checked(::ftruncate(memory.fd(), static_cast<off_t>(memory.map().size())), "ftruncate");
+}
+
+void all_is_a_hole(Memory &memory)
+{
+	const std::vector<std::uint8_t> zeroes(memory.map().size());
+	EXPECT_EQ(first_difference(memory.map().data(), zeroes.data(), zeroes.size()),
+		  zeroes.size());
 }
 
 void first_unit_is_a_hole(Memory &memory)
@@ -180,6 +223,47 @@ void second_unit_is_guarded(Memory &memory)
 	std::uint8_t *target = memory.unit_at(1);
 	EXPECT_TRUE(signal_of([=] { load(target); }));
 	checked(::madvise(target, memory.unit(), uapi::madv_guard_remove), "MADV_GUARD_REMOVE");
+	nothing_is_written(memory);
+}
+
+/// Maps zero pages where the huge zero page was: there may be no anon_vma.
+void split_huge_zero(Memory &memory)
+{
+	memory.keep(setting_among(use_zero_page, {"1"}, "1"));
+	load(memory.unit_at(0));
+	checked(::madvise(memory.map().at(page_bytes()), page_bytes(), MADV_DONTNEED),
+		"MADV_DONTNEED");
+}
+
+int collapse(const Memory &memory)
+{
+	return ::madvise(memory.unit_at(0), memory.unit(), uapi::madv_collapse);
+}
+
+/// Throws Skip where memory without a writable page is not collapsed.
+void split_huge_zero_to_collapse(Memory &memory)
+{
+	static bool possible = false; // in this test's process
+	if (!possible) {
+		Memory other(Backing::thp);
+		split_huge_zero(other);
+		const int result = collapse(other);
+		if (result != 0 && errno == EINVAL)
+			throw Skip("this kernel does not collapse where no page is writable");
+		collapsed(result);
+		possible = true;
+	}
+	split_huge_zero(memory);
+}
+
+bool collapse_first_unit(Memory &memory)
+{
+	return had_memory(collapse(memory));
+}
+
+void first_unit_is_collapsed(Memory &memory)
+{
+	EXPECT_EQ(smaps_kib(memory.unit_at(0), "AnonHugePages"), memory.unit() >> 10);
 	nothing_is_written(memory);
 }
 
@@ -243,7 +327,8 @@ class FailingAllocation : public testing::TestWithParam<Case>
 	bool fails_at(unsigned n)
 	{
 		const Case &what = GetParam();
-		Memory memory(what.backing);
+		Memory memory(what.backing, PROT_READ | PROT_WRITE,
+			      what.own_page_table ? units_with_page_table(what.backing) : 0);
 		what.before(memory);
 
 		fail_.arm(n);
@@ -378,25 +463,31 @@ std::vector<Case> cases()
 {
 	std::vector<Case> all;
 	const auto add = [&](const std::string &name, Backing backing, auto before, auto access,
-			     auto check) {
-		all.push_back({name + '_' + name_of(backing), backing, before, access, check});
+			     auto check, bool own_page_table = false) {
+		all.push_back({name + '_' + name_of(backing), backing, before, access, check,
+			       own_page_table});
 	};
 
 	for (const Backing backing : all_backings()) {
 		if (is_shared(backing))
 			continue;
+		if (!is_hugetlb(backing) || !has_file_content(backing)) // else it allocates nothing
+			add("first_read", backing, nothing, read_at_page_table, page_is_as_made,
+			    true);
 		add("first_write", backing, nothing, write_first_byte, first_byte_is_written);
 		if (backing != Backing::hugetlb_private) // where the read allocates all
 			add("write_after_read", backing, read_unchanged, write_first_byte,
 			    first_byte_is_written);
 	}
-	for (const Backing backing : {Backing::thp, Backing::hugetlb_private})
-		add("first_read", backing, nothing, read_first_byte, nothing_is_written);
+	for (const Backing backing : {Backing::hugetlb_memfd_private, Backing::hugetlbfs_private})
+		add("read_of_hole", backing, empty_file, read_first_byte, all_is_a_hole);
 	add("read_of_hole_beside_cached_page", Backing::hugetlb_memfd_private, punch_first,
 	    read_first_byte, first_unit_is_a_hole);
 	for (const Backing backing :
 	     {Backing::anon, Backing::memfd_private, Backing::hugetlb_private})
 		add("uffd_copy_fresh", backing, watch, uffd_copy, first_unit_is_copied);
+	add("collapse_of_split_huge_zero", Backing::thp, split_huge_zero_to_collapse,
+	    collapse_first_unit, first_unit_is_collapsed);
 	add("guard_install_fresh", Backing::anon, needs_guard_regions, install_guard,
 	    second_unit_is_guarded);
 	return all;
