@@ -3,22 +3,29 @@
 // The huge zero page: a read maps it without an anon_vma, so whatever writes next has to bring one.
 
 #include <gtest/gtest.h>
+#include <linux/userfaultfd.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
+#include <functional>
+#include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "support/child.h"
 #include "support/error.h"
 #include "support/event_counter.h"
+#include "support/session.h"
 #include "support/setting.h"
 #include "support/smaps.h"
 #include "support/story.h"
 #include "support/uapi.h"
+#include "support/userfault.h"
 
 namespace pvl
 {
@@ -281,6 +288,147 @@ TEST(Collapse, OfHugeZeroMemoryPreparesNothing)
 	const LockEvents seen = counter.measure([&] { collapse(memory); });
 	expect_cost("thp_zero/collapse", ExpectedCost::both({1, 0, 0}), seen);
 	EXPECT_TRUE(is_huge_zero_page(memory.unit_at(0)));
+}
+
+/// Gives a system call's errno on a kernel without and with the series, and judges @p seen as
+/// expect_cost() does a cost.
+void expect_errno(const std::string &kind, int mainline, int patched, int seen)
+{
+	const Expect judged = session().judged();
+	const char *verdict = mainline == patched ? "both"
+			      : seen == mainline  ? "mainline"
+						  : "patched";
+
+	if (seen != mainline && seen != patched)
+		verdict = "other";
+	std::cout << "# errno " << kind << ' ' << seen << " verdict " << verdict << std::endl;
+	if (judged == Expect::automatic)
+		throw Skip("series not applied");
+	EXPECT_EQ(seen, judged == Expect::patched ? patched : mainline) << std::strerror(seen);
+}
+
+/// What MADV_COLLAPSE of the first @p bytes ends with: 0 or errno. Throws Skip where a huge page
+/// cannot be had.
+int collapse_errno(const Memory &memory, std::size_t bytes)
+{
+	const int result = ::madvise(memory.unit_at(0), bytes, uapi::madv_collapse);
+	if (result != 0 && errno != EBUSY && errno != EINVAL)
+		collapsed(result);
+	return result == 0 ? 0 : errno;
+}
+
+/// Runs @p touch on the memory while it gets no huge pages.
+void touch_small_pages(const Memory &memory, const std::function<void()> &touch)
+{
+	std::uint8_t *start = memory.map().data();
+	checked(::madvise(start, memory.map().size(), uapi::madv_nohugepage), "MADV_NOHUGEPAGE");
+	touch();
+	checked(::madvise(start, memory.map().size(), uapi::madv_hugepage), "MADV_HUGEPAGE");
+}
+
+/// Maps nothing but small zero pages, in the first unit.
+void map_zero_pages(const Memory &memory)
+{
+	touch_small_pages(memory, [&] {
+		for (std::size_t at = 0; at < memory.unit(); at += page_bytes())
+			load(memory.map().at(at));
+	});
+}
+
+/// Leaves the first unit a page table, and nothing in it.
+void map_empty_page_table(const Memory &memory)
+{
+	touch_small_pages(memory, [&] {
+		load(memory.unit_at(0));
+		checked(::madvise(memory.unit_at(0), page_bytes(), MADV_DONTNEED), "MADV_DONTNEED");
+	});
+}
+
+struct Unwritten {
+	const char *name;
+	void (*map)(const Memory &memory);
+};
+
+/// Memory without anon_vma that has no folio of its own, but a page table.
+class CollapseOfUnwritten : public testing::TestWithParam<Unwritten>
+{
+    protected:
+	CollapseOfUnwritten()
+	{
+		if (!collapses_read_only_pages())
+			throw Skip("this kernel does not collapse where no page is writable");
+		memory_.emplace(Backing::thp);
+		GetParam().map(*memory_);
+	}
+
+	[[nodiscard]] std::string kind(const std::string &how) const
+	{
+		return "collapse/" + how + '/' + GetParam().name;
+	}
+
+	[[nodiscard]] std::uint64_t huge_kib() const
+	{
+		return smaps_kib(memory_->unit_at(0), "AnonHugePages");
+	}
+
+	std::optional<Memory> memory_;
+};
+
+TEST_P(CollapseOfUnwritten, MakesAHugePage)
+{
+	const int error = collapse_errno(*memory_, memory_->unit());
+	EXPECT_EQ(huge_kib(), error == 0 ? memory_->unit() / bytes_in_kib : 0);
+	expect_contents(*memory_, {});
+	store(memory_->unit_at(0), written);
+	expect_contents(*memory_, {{0, written}});
+	expect_errno(kind("mapped"), EINVAL, 0, error);
+}
+
+TEST_P(CollapseOfUnwritten, IsRefusedWhereUserfaultfdWaits)
+{
+	const Userfault uffd;
+	uffd.watch(memory_->map().data(), memory_->map().size(), UFFDIO_REGISTER_MODE_MISSING);
+	const int error = collapse_errno(*memory_, memory_->unit());
+	EXPECT_EQ(huge_kib(), 0U);
+	EXPECT_EQ(uffd.unwatch(memory_->map().data(), memory_->map().size()), 0);
+	expect_contents(*memory_, {});
+	expect_errno(kind("userfaultfd"), EINVAL, EBUSY, error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Thp, CollapseOfUnwritten,
+			 testing::Values(Unwritten{"small_zero_pages", map_zero_pages},
+					 Unwritten{"empty_page_table", map_empty_page_table}),
+			 [](const testing::TestParamInfo<Unwritten> &info) {
+				 return info.param.name;
+			 });
+
+// As with an anon_vma, there is nothing to do.
+TEST(Collapse, OfLessThanAHugePageDoesNothing)
+{
+	const Memory memory(Backing::thp);
+	expect_errno("collapse/half/untouched", EINVAL, 0,
+		     collapse_errno(memory, memory.unit() / 2));
+}
+
+TEST(Collapse, OfLessThanAHugePageDoesNothingWithAnonVma)
+{
+	const Memory memory(Backing::thp);
+	memory.prepare_anon_vma();
+	EXPECT_EQ(collapse_errno(memory, memory.unit() / 2), 0);
+}
+
+// Without an anon_vma, fork() copies no page table.
+TEST_F(ThpZeroMapped, ForkedChildCollapsesOnceItHasRead)
+{
+	read_huge_zero(memory_);
+	EXPECT_TRUE(passes_in_child([&] {
+		const int error = collapse_errno(memory_, memory_.unit());
+		EXPECT_EQ(load(memory_.unit_at(0)), 0);
+		EXPECT_EQ(collapse_errno(memory_, memory_.unit()), 0);
+		expect_contents(memory_, {});
+		expect_errno("collapse/forked_child/huge_zero_page", 0, EINVAL, error);
+	}));
+	EXPECT_TRUE(is_huge_zero_page(memory_.unit_at(0)));
 }
 
 TEST(Collapse, OfUntouchedMemoryGivesItNoAnonVma)
