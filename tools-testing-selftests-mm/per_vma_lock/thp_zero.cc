@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <functional>
 #include <iostream>
@@ -26,6 +27,7 @@
 #include "support/story.h"
 #include "support/uapi.h"
 #include "support/userfault.h"
+#include "support/wait.h"
 
 namespace pvl
 {
@@ -443,6 +445,33 @@ TEST(Collapse, OfUntouchedMemoryGivesItNoAnonVma)
 	if (!seen.anon_vma_prepares)
 		throw Skip("no kprobes to count __anon_vma_prepare() with");
 	EXPECT_EQ(*seen.anon_vma_prepares, 0U);
+}
+
+// Reading the huge zero page makes the process one whose memory khugepaged looks at. Nothing else
+// does here: without an anon_vma, mapping memory does not, and without huge pages, nor does
+// writing.
+TEST(Khugepaged, CollapsesOtherMemoryOfWhoeverReadHugeZero)
+{
+	constexpr std::chrono::seconds patience(30);
+	const std::string thp = "/sys/kernel/mm/transparent_hugepage/";
+	const SettingGuard scans(thp + "khugepaged/scan_sleep_millisecs", "10");
+	const SettingGuard allocates(thp + "khugepaged/alloc_sleep_millisecs", "10");
+	Memory read(Backing::thp_always);
+	Memory small(Backing::thp_always);
+	const auto huge_kib = [&] { return smaps_kib(small.unit_at(0), "AnonHugePages"); };
+
+	read.keep(setting_among(use_zero_page, {"1"}, "1"));
+	read_huge_zero(read);
+	{
+		const SettingGuard never(thp + "enabled", "never");
+		for (std::size_t at = 0; at < small.map().size(); at += page_bytes())
+			store(small.map().at(at), written);
+		EXPECT_EQ(huge_kib(), 0U);
+	}
+	EXPECT_TRUE(holds_within(patience, [&] { return huge_kib() != 0; }));
+	for (std::size_t at = 0; at < small.map().size(); at += page_bytes())
+		ASSERT_EQ(small.map().at(at)[0], written);
+	EXPECT_EQ(load(read.unit_at(0)), 0);
 }
 
 } // namespace
