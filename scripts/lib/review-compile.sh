@@ -71,7 +71,7 @@ cell_make() {
 	mapfile -t words < <(make_words "$1" "$2")
 	shift 2
 	mkdir -p "$out"
-	make -C "$REVIEW_CACHE/source/$REVIEW_BASE" O="$out" -j"$PVA_JOBS" "${words[@]}" "$@"
+	make -Otarget -C "$REVIEW_CACHE/source/$REVIEW_BASE" O="$out" -j"$PVA_JOBS" "${words[@]}" "$@"
 }
 
 # cell_objects ARCH: the objects of the touched files that ARCH can have.

@@ -62,6 +62,15 @@ ok "something to say: compiled unpatched, too" quiet '["bad",3,100,100]'
 cell_is base 3 'mm/memory.c:10:1: warning: new' ''
 ok "which may have said it as well" quiet '["good",3,100,100]'
 
+# Two objects are compiled at once, with a message each that comes in pieces.
+mkdir -p "$REVIEW_CACHE/source/v0.2"
+# shellcheck disable=SC2016 # for make
+printf 'a b:\n\t@printf "mm/$@.c:1:1: "; sleep 0.5; echo "warning: of $@"\n' >"$REVIEW_CACHE/source/v0.2/Makefile"
+messages_are_whole() {
+	[ "$(PVA_JOBS=2 cell_make x86_64 gcc a b | grep -cxE 'mm/[ab]\.c:1:1: warning: of [ab]')" -eq 2 ]
+}
+ok "messages of objects that are compiled at once do not mix" messages_are_whole
+
 # cell_json reads what make left behind.
 mkdir -p "$TAP_DIR/out/mm" "$TAP_DIR/tree"
 echo 'int f(int x) { return x * 3; }' | gcc -x c -c -o "$TAP_DIR/out/mm/a.o" -
