@@ -17,9 +17,10 @@ cell_pair() {
 	local arch=$1 compiler=$2 kind=$3 switch=$4 base patched
 	base=$(cell "${@:1:4}" base "${5-}") && patched=$(cell "${@:1:4}" patched "${5-}") || return
 	jq -nc --arg base "$REVIEW_BASE" --arg arch "$arch" --arg compiler "$compiler" --arg kind "$kind" \
-		--arg off "${switch/none/}" --argjson b "$base" --argjson p "$patched" \
+		--arg off "${switch/none/}" --slurpfile b <(printf '%s' "$base") --slurpfile p <(printf '%s' "$patched") \
 		--rawfile new <(messages_new <(jq -r '.messages[]' <<<"$base") <(jq -r '.messages[]' <<<"$patched")) \
-		'($new | split("\n") | map(select(. != ""))) as $new | ($p.failed - $b.failed) as $failed
+		'$b[0] as $b | $p[0] as $p | ($new | split("\n") | map(select(. != ""))) as $new
+		| ($p.failed - $b.failed) as $failed
 		| { base: $base, arch: $arch, compiler: $compiler, kind: $kind, off: $off,
 		    objects: $p.objects, text_base: $b.text, text_patched: $p.text, new: ($new + $failed),
 		    failed_unpatched: $b.failed }

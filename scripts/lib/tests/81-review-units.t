@@ -46,6 +46,9 @@ ok "one that does not compile unpatched either, as the configuration does not ha
 cell_is base 3 '' ''
 cell_is patched 2 '' ''
 ok "an object that is not there any more" judged 'bad 1 objects fewer than unpatched'
+cell_is base 3 "$(printf 'mm/memory.c:%d:5: warning: old;' {1..4000})" ''
+cp "$TAP_DIR/cell.base" "$TAP_DIR/cell.patched"
+ok "thousands of warnings that were there before" judged 'good '
 cell_is base 0 '' ''
 cell_is patched 0 '' ''
 ok "nothing compiled" judged 'bad no object was compiled'
