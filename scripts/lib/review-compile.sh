@@ -147,6 +147,7 @@ cell_compile() {
 	out=$REVIEW_CACHE/build/$REVIEW_BASE-$arch-$compiler
 	log=$out.log
 	mapfile -t objects < <(cell_objects "$arch")
+	mkdir -p "$out" # the configuration may be an older run's
 	cmp -s "$config" "$out/.config" || cp "$config" "$out/.config"
 	if ! cell_make "$arch" "$compiler" olddefconfig prepare >"$log.prepare" 2>&1 </dev/null; then
 		note "make prepare fails: see $log.prepare"
