@@ -12,14 +12,16 @@ cell() {
 }
 
 # cell_pair ARCH COMPILER KIND SWITCH [EXTRA]: one JSON object, unpatched beside
-# patched, with the verdict.
+# patched, with the verdict. An error is judged by what does not compile, not by its text:
+# what does not compile unpatched either is not in that configuration. sparse (EXTRA) has
+# errors without that.
 cell_pair() {
 	local arch=$1 compiler=$2 kind=$3 switch=$4 base patched
 	base=$(cell "${@:1:4}" base "${5-}") && patched=$(cell "${@:1:4}" patched "${5-}") || return
 	jq -nc --arg base "$REVIEW_BASE" --arg arch "$arch" --arg compiler "$compiler" --arg kind "$kind" \
-		--arg off "${switch/none/}" --slurpfile b <(printf '%s' "$base") --slurpfile p <(printf '%s' "$patched") \
+		--arg off "${switch/none/}" --arg extra "${5-}" --slurpfile b <(printf '%s' "$base") --slurpfile p <(printf '%s' "$patched") \
 		--rawfile new <(messages_new <(jq -r '.messages[]' <<<"$base") <(jq -r '.messages[]' <<<"$patched")) \
-		'$b[0] as $b | $p[0] as $p | ($new | split("\n") | map(select(. != ""))) as $new
+		'$b[0] as $b | $p[0] as $p | ($new | split("\n") | map(select(. != "" and ($extra != "" or (test(": error: ") | not))))) as $new
 		| ($p.failed - $b.failed) as $failed
 		| { base: $base, arch: $arch, compiler: $compiler, kind: $kind, off: $off,
 		    objects: $p.objects, text_base: $b.text, text_patched: $p.text, new: ($new + $failed),

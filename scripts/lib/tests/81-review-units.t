@@ -43,6 +43,14 @@ cell_is patched 2 '' 'make[2]: *** [mm/memory.o] Error 1'
 ok "an object that does not compile" judged 'bad does not compile: make[2]: *** [mm/memory.o] Error 1'
 cell_is base 2 '' 'make[2]: *** [mm/memory.o] Error 1'
 ok "one that does not compile unpatched either, as the configuration does not have it" judged 'good '
+cell_is patched 2 'mm/memory.c:12:5: error: implicit declaration of function' 'make[2]: *** [mm/memory.o] Error 1'
+ok "whatever its errors are" judged 'good '
+sparse_judged() {
+	[ "$(cell_pair x86_64 gcc defconfig none C=2 | jq -r .verdict)" = "$1" ]
+}
+ok "but not those of sparse" sparse_judged bad
+cell_is base 2 'mm/rmap.c:12:5: error: old' ''
+ok "an error in what does not compile any more" judged 'bad does not compile: make[2]: *** [mm/memory.o] Error 1'
 cell_is base 3 '' ''
 cell_is patched 2 '' ''
 ok "an object that is not there any more" judged 'bad 1 objects fewer than unpatched'
