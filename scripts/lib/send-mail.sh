@@ -134,12 +134,12 @@ line_after() {
 	awk -v line="$1" -v new="$2" '{ print } $0 == line { print new }' "$3" >"$3.new" && cat "$3.new" >"$3" && rm "$3.new"
 }
 
-# mails_write BASE TREE DIR VERSION
+# mails_write BASE TREE DIR VERSION REPOSITORY
 mails_write() {
 	local base=$1 tree=$2 dir=$3 version=$4 prefix text file section number patches
 	mapfile -t patches < <(base_patch_names "$base")
 	prefix=$(sed -nE '1s/^Subject: \[([^]0-9]*PATCH[^]0-9]*)[^]]*\].*/\1/p' "$PVA_COVER" | sed 's/ *$//; s/^PATCH RFC$/RFC PATCH/')
-	text=$(sed -E '1s/^Subject: \[[^]]*\] *//' "$PVA_COVER")
+	text=$(sed -E '1s/^Subject: \[[^]]*\] *//' "$PVA_COVER")${5:+$'\n\n'Repository: $5}
 	as_sender -C "$tree" -c branch."$SEND_BRANCH".description="$text" format-patch -q -n --cover-letter \
 		--cover-from-description=subject --subject-prefix="$prefix" ${version:+-v "$version"} --full-index \
 		--from --no-signature -o "$dir" "$(source_commit "$base")..$SEND_BRANCH" || return

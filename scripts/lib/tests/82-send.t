@@ -60,11 +60,19 @@ ok "a folder that is not empty" exits 2 "is not empty: name a new directory"
 ok "and is as it was" grep -q precious "$TAP_DIR/mine/file"
 ok "nothing was written by any of these" [ ! -e "$MAILS" ]
 
+send 'Jane Doe' jane@doe.org "${ready[@]}" --repository ~/series
+ok "a repository that nobody else can read" exits 2 "--repository '.*/series': must be an http or https URL"
+send 'Jane Doe' jane@doe.org "${ready[@]}" --repository https://git.doe.org/series
+ok "a repository" exits 0 '^Nothing was sent'
+ok "is not asked for" without 'where its repository is'
+ok "the cover letter names it" grep -qx 'Repository: https://git.doe.org/series' "$MAILS"/0000-cover-letter.patch
 send 'Jané Doe' jane@doe.org "${ready[@]}" --version 2
+ok "no repository" exits 0 '^warning: the cover letter does not say where its repository is: --repository URL'
+ok "the cover letter names none" [ "$(grep -c '^Repository:' "$MAILS"/v2-0000-cover-letter.patch)" -eq 0 ]
 ok "four mails" exits 0 '^0000 +.*\[RFC PATCH v2 0/3\] mm: one check' '\[RFC PATCH v2 1/3\] mm: first step' \
 	'\[RFC PATCH v2 2/3\] mm: second step' '\[RFC PATCH v2 3/3\] selftests/mm: add per_vma_lock' \
 	'^MAIL +TO +CC +KB +SUBJECT' '^0003 +[0-9]+ +[0-9]+ +[1-9] ' '^Nothing was sent' 'git send-email --thread .*/mails.?/\*.patch'
-ok "none of them is large" without '^warning'
+ok "none of them is large" without '^warning: above'
 ok "which the command given leaves their Cc" without 'suppress-cc=(all|cc)'
 mapfile -t mails < <(ls "$MAILS"/*.patch)
 cp -r "$MAILS" "$TAP_DIR/first-mails"
