@@ -148,7 +148,7 @@ cell_compile() {
 	log=$out.log
 	mapfile -t objects < <(cell_objects "$arch")
 	mkdir -p "$out" # the configuration may be an older run's
-	cmp -s "$config" "$out/.config" || cp "$config" "$out/.config"
+	cmp -s "$config" "$out/.config" || cp "$config" "$out/.config" || return
 	if ! cell_make "$arch" "$compiler" olddefconfig prepare >"$log.prepare" 2>&1 </dev/null; then
 		note "make prepare fails: see $log.prepare"
 		return 1

@@ -22,7 +22,8 @@ cell_pair() {
 		--arg off "${switch/none/}" --arg extra "${5-}" --slurpfile b <(printf '%s' "$base") --slurpfile p <(printf '%s' "$patched") \
 		--rawfile new <(messages_new <(jq -r '.messages[]' <<<"$base") <(jq -r '.messages[]' <<<"$patched")) \
 		'$b[0] as $b | $p[0] as $p | ($new | split("\n") | map(select(. != "" and ($extra != "" or (test(": error: ") | not))))) as $new
-		| ($p.failed - $b.failed) as $failed
+		| def objects: map(sub("^.*[ :\\[](?<o>[^ :\\[]+[.]o)\\].*"; "\(.o)")); # how deep make is may differ
+		  (($p.failed | objects) - ($b.failed | objects)) as $failed
 		| { base: $base, arch: $arch, compiler: $compiler, kind: $kind, off: $off,
 		    objects: $p.objects, text_base: $b.text, text_patched: $p.text, new: ($new + $failed),
 		    failed_unpatched: $b.failed }

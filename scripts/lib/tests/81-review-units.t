@@ -43,9 +43,11 @@ ok "a new warning" judged 'bad 1 new messages: mm/memory.c: warning: new'
 cell_is patched 3 'mm/memory.c:12:5: warning: old;mm/memory.c:20:5: warning: old' ''
 ok "the same warning once more" judged 'bad 1 new messages: mm/memory.c: warning: old'
 cell_is patched 2 '' 'make[2]: *** [mm/memory.o] Error 1'
-ok "an object that does not compile" judged 'bad does not compile: make[2]: *** [mm/memory.o] Error 1'
+ok "an object that does not compile" judged 'bad does not compile: mm/memory.o'
 cell_is base 2 '' 'make[2]: *** [mm/memory.o] Error 1'
 ok "one that does not compile unpatched either, as the configuration does not have it" judged 'good '
+cell_is base 2 '' 'make[5]: *** [scripts/Makefile.build:295: mm/memory.o] Error 1'
+ok "in another level of make" judged 'good '
 cell_is patched 2 'mm/memory.c:12:5: error: implicit declaration of function' 'make[2]: *** [mm/memory.o] Error 1'
 ok "whatever its errors are" judged 'good '
 sparse_judged() {
@@ -53,7 +55,7 @@ sparse_judged() {
 }
 ok "but not those of sparse" sparse_judged bad
 cell_is base 2 'mm/rmap.c:12:5: error: old' ''
-ok "an error in what does not compile any more" judged 'bad does not compile: make[2]: *** [mm/memory.o] Error 1'
+ok "an error in what does not compile any more" judged 'bad does not compile: mm/memory.o'
 cell_is base 3 '' ''
 cell_is patched 2 '' ''
 ok "an object that is not there any more" judged 'bad 1 objects fewer than unpatched'
