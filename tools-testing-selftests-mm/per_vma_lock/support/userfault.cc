@@ -67,6 +67,12 @@ int Userfault::unwatch(const void *start, std::size_t bytes) const noexcept
 	return call(fd_, UFFDIO_UNREGISTER, argument);
 }
 
+int Userfault::wake(const void *start, std::size_t bytes) const noexcept
+{
+	uffdio_range argument{number(start), bytes};
+	return call(fd_, UFFDIO_WAKE, argument);
+}
+
 int Userfault::copy(void *to, const void *from, std::size_t bytes,
 		    std::uint64_t mode) const noexcept
 {

@@ -25,6 +25,9 @@ class Userfault
 	/// UFFDIO_UNREGISTER.
 	[[nodiscard]] int unwatch(const void *start, std::size_t bytes) const noexcept;
 
+	/// UFFDIO_WAKE: faults in the range are tried again.
+	[[nodiscard]] int wake(const void *start, std::size_t bytes) const noexcept;
+
 	[[nodiscard]] int copy(void *to, const void *from, std::size_t bytes,
 			       std::uint64_t mode = 0) const noexcept;
 	[[nodiscard]] int zeropage(void *start, std::size_t bytes) const noexcept;
