@@ -22,17 +22,25 @@ header() {
 # A kernel that has gone wrong, or has a task hung, does not get better by waiting.
 ends_early="oops=panic hung_task_panic=1 sysctl.kernel.hung_task_timeout_secs=20"
 
-# killed MUTANT: boots it with the tests that are to fail, prints which did.
+# mutant_images MUTANT: builds what is to be booted, prints the kernel's directory and
+# the selftest's initramfs.
+mutant_images() {
+	local base config
+	base=$(header "$1" Base) && config=$(header "$1" Config) || return
+	selftest_build "$base" >&2
+	kernel_build "$base" "mutant:$1" "${config:-fast}" >&2
+	printf '%s %s\n' "$KERNEL_IMAGE" "$SELFTEST_INITRAMFS"
+}
+
+# killed MUTANT NAME KERNEL INITRAMFS: boots it with the tests that are to fail, prints
+# which did.
 killed() {
-	local mutant=$1 base kills config deadline=100 image log=$TAP_DIR/$2 rc=0
-	base=$(header "$mutant" Base) && kills=$(header "$mutant" Kills) || return
-	config=$(header "$mutant" Config) && config=${config:-fast} || return
-	! is_slow "$config" || deadline=600
-	selftest_build "$base"
-	kernel_build "$base" "mutant:$mutant" "$config"
-	image=$KERNEL_IMAGE
+	local mutant=$1 kills config deadline=200 log=$TAP_DIR/$2 rc=0
+	[ -n "$3" ] || return
+	kills=$(header "$mutant" Kills) && config=$(header "$mutant" Config) && config=${config:-fast} || return
+	! is_slow "$config" || deadline=900
 	kselftest_job "--expect=patched $(slow_arguments "$config") --gtest_filter=$kills" >"$log-job"
-	guest_boot --kernel "$image" --initramfs "$SELFTEST_INITRAMFS" --job "$log-job" --log "$log" \
+	guest_boot --kernel "$3" --initramfs "$4" --job "$log-job" --log "$log" \
 		--deadline $deadline --append "$ends_early $(kernel_parameters "$config")" || rc=$?
 	kernel_json mutant "$log" "$rc" patched | tee "$log.json"
 	# It is the tests that have to see it, so they have to have been started.
@@ -41,6 +49,36 @@ killed() {
 	grep -q 'pva: job begins' "$log" &&
 		jq -e --argjson panic "$GUEST_PANIC" \
 			'(.failures + .console | length) > 0 or .exit_code == $panic' "$log.json" >/dev/null
+}
+
+# Two guests at a time, since most tests have but one thread: begun in begin(), judged in
+# the same order in judge().
+declare -A guests
+begun=()
+guests_end() {
+	# shellcheck disable=SC2046,SC2317 # a word each; called at the exit
+	kill $(jobs -pr) 2>/dev/null || true
+}
+at_exit guests_end
+begin() {
+	local mutant=$1 name kernel='' initramfs=''
+	name=$(basename -s .patch "$mutant")
+	read -r kernel initramfs < <(mutant_images "$mutant") || true
+	killed "$mutant" "$name" "$kernel" "$initramfs" >"$TAP_DIR/$name.said" 2>&1 &
+	guests[$name]=$!
+	begun+=("$name")
+}
+said() {
+	cat "$TAP_DIR/$1.said"
+	return "$2"
+}
+judge() {
+	local name=${begun[0]} rc=0
+	begun=("${begun[@]:1}")
+	wait "${guests[$name]}" || rc=$?
+	ok "$name is killed by $(header "$PVA_LIB/mutants/$name.patch" Kills)" said "$name" $rc
+	jq -r '"# \(.failed) of \(.passed + .failed) tests failed, \(.console | length) complaints of the kernel"' \
+		"$TAP_DIR/$name.json" 2>/dev/null || true
 }
 
 for mutant in "$PVA_LIB"/mutants/*.patch; do
@@ -55,8 +93,10 @@ for mutant in "$PVA_LIB"/mutants/*.patch; do
 		skip "$name is killed by $(header "$mutant" Kills)" "$no_time"
 		continue
 	fi
-	ok "$name is killed by $(header "$mutant" Kills)" killed "$mutant" "$name"
-	jq -r '"# \(.failed) of \(.passed + .failed) tests failed, \(.console | length) complaints of the kernel"' \
-		"$TAP_DIR/$name.json" 2>/dev/null || true
+	[ ${#begun[@]} -lt 2 ] || judge
+	begin "$mutant"
+done
+while [ ${#begun[@]} -gt 0 ]; do
+	judge
 done
 done_testing
