@@ -173,21 +173,6 @@ void nothing_is_written(Memory &memory)
 	expect_contents(memory, {});
 }
 
-/// Leaves the file its second page, but not the first.
-void punch_first(Memory &memory)
-{
-	checked(::fallocate(memory.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-			    static_cast<off_t>(memory.unit())),
-		"FALLOC_FL_PUNCH_HOLE");
-}
-
-/// Leaves the file no page.
-void empty_file(Memory &memory)
-{
-	checked(::ftruncate(memory.fd(), 0), "ftruncate");
-	checked(::ftruncate(memory.fd(), static_cast<off_t>(memory.map().size())), "ftruncate");
-}
-
 void all_is_a_hole(Memory &memory)
 {
 	const std::vector<std::uint8_t> zeroes(memory.map().size());
@@ -480,8 +465,8 @@ std::vector<Case> cases()
 			    first_byte_is_written);
 	}
 	for (const Backing backing : {Backing::hugetlb_memfd_private, Backing::hugetlbfs_private})
-		add("read_of_hole", backing, empty_file, read_first_byte, all_is_a_hole);
-	add("read_of_hole_beside_cached_page", Backing::hugetlb_memfd_private, punch_first,
+		add("read_of_hole", backing, cut_to_a_hole, read_first_byte, all_is_a_hole);
+	add("read_of_hole_beside_cached_page", Backing::hugetlb_memfd_private, punch_first_unit,
 	    read_first_byte, first_unit_is_a_hole);
 	for (const Backing backing :
 	     {Backing::anon, Backing::memfd_private, Backing::hugetlb_private})

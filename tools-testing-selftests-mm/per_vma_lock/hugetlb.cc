@@ -230,19 +230,12 @@ TEST_F(Reservation, OutlivesThreadsThatFaultTheSamePages)
 	EXPECT_EQ(Pool(), before_);
 }
 
-/// Cuts the file to nothing and back: the memory has a file of holes then.
-void punch(Memory &memory)
-{
-	checked(::ftruncate(memory.fd(), 0), "ftruncate");
-	checked(::ftruncate(memory.fd(), static_cast<off_t>(memory.map().size())), "ftruncate");
-}
-
 /// A file that has a page, but not the first one: whether a read of that one has to allocate is not
 /// known before its place in the page cache was looked at.
 void punch_first(Memory &memory)
 {
 	const auto unit = static_cast<off_t>(memory.unit());
-	punch(memory);
+	cut_to_a_hole(memory);
 	checked(::fallocate(memory.fd(), 0, unit, unit), "fallocate");
 }
 
@@ -295,7 +288,7 @@ std::vector<Story> stories()
 		const Step read = [](Memory &memory) { EXPECT_EQ(load(memory.unit_at(0)), 0); };
 		const Step write = [](Memory &memory) { store(memory.unit_at(0), written); };
 		const Step read_first = [=](Memory &memory) {
-			punch(memory);
+			cut_to_a_hole(memory);
 			read(memory);
 		};
 		const Step file_is_empty = [](Memory &memory) {
@@ -310,12 +303,14 @@ std::vector<Story> stories()
 		};
 
 		all.push_back({"hugetlb/read_of_hole/" + name, backing,
-			       ExpectedCost::both(one_trylock), punch, read, file_is_empty});
+			       ExpectedCost::both(one_trylock), cut_to_a_hole, read,
+			       file_is_empty});
 		all.push_back({"hugetlb/read_of_hole_beside_cached_page/" + name, backing,
 			       ExpectedCost::both(one_trylock), punch_first, read,
 			       file_has_one_page});
 		all.push_back({"hugetlb/write_to_hole/" + name, backing,
-			       ExpectedCost::both(one_trylock), punch, write, file_is_empty});
+			       ExpectedCost::both(one_trylock), cut_to_a_hole, write,
+			       file_is_empty});
 		all.push_back({"hugetlb/write_after_read_of_hole/" + name, backing,
 			       ExpectedCost::both(vma_lock_only), read_first, write,
 			       file_is_empty});

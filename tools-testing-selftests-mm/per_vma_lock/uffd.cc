@@ -70,21 +70,6 @@ void expect_unit_filled(Memory &memory)
 	EXPECT_TRUE(is_shared(memory.backing()) || memory.file_is_unchanged());
 }
 
-/// Empties the file: there is no page where one is to be put.
-void empty_file(Memory &memory)
-{
-	checked(::ftruncate(memory.fd(), 0), "ftruncate");
-	checked(::ftruncate(memory.fd(), static_cast<off_t>(memory.map().size())), "ftruncate");
-}
-
-/// Leaves the file its other pages, but not the first.
-void punch_first_unit(Memory &memory)
-{
-	checked(::fallocate(memory.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-			    static_cast<off_t>(memory.unit())),
-		"FALLOC_FL_PUNCH_HOLE");
-}
-
 Story copy_story(const std::string &name, Backing backing, const ExpectedCost &cost,
 		 const Step &first = nothing, int prot = PROT_READ | PROT_WRITE)
 {
@@ -230,7 +215,7 @@ std::vector<Story> hugetlb_wait_stories()
 		};
 	};
 	const Wait no_page{"missing", missing, 0, after(nothing), fill};
-	const Wait no_pages{"missing_in_empty_file", missing, 0, after(empty_file), fill};
+	const Wait no_pages{"missing_in_empty_file", missing, 0, after(cut_to_a_hole), fill};
 	const Wait hole{"missing_beside_cached_page", missing, 0, after(punch_first_unit), fill};
 
 	return {
@@ -370,7 +355,7 @@ std::vector<Story> stories()
 	all.push_back(copy_story("memfd_private_with_anon_vma", Backing::memfd_private,
 				 ExpectedCost::both(vma_lock_only), with_anon_vma));
 	all.push_back(copy_story("memfd_shared", Backing::memfd_shared,
-				 ExpectedCost::both(vma_lock_only), empty_file));
+				 ExpectedCost::both(vma_lock_only), cut_to_a_hole));
 	return all;
 }
 
@@ -398,7 +383,7 @@ TEST(UffdRefused, CopyUnderTheMmapLockPreparesNothing)
 			error = uffd.copy(memory.unit_at(0), source.data(), memory.unit());
 		});
 		EXPECT_EQ(error, ENOENT);
-		// 6.12 tries for the VMA lock in the way that counts as a trylock.
+		// A VMA lock that 6.12 tries for in vain counts as a trylock.
 		return seen.mmap_locks() != 0 && seen.trylocks.value_or(0) == 0;
 	};
 	if (!holds_within(patience, waits))

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "support/story.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <ostream>
+
+#include "support/error.h"
 
 namespace pvl
 {
@@ -26,6 +31,19 @@ void nothing(Memory & /*memory*/)
 void read_unchanged(Memory &memory)
 {
 	EXPECT_EQ(load(memory.unit_at(0)), memory.initial_byte(0));
+}
+
+void cut_to_a_hole(Memory &memory)
+{
+	checked(::ftruncate(memory.fd(), 0), "ftruncate");
+	checked(::ftruncate(memory.fd(), static_cast<off_t>(memory.map().size())), "ftruncate");
+}
+
+void punch_first_unit(Memory &memory)
+{
+	checked(::fallocate(memory.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			    static_cast<off_t>(memory.unit())),
+		"FALLOC_FL_PUNCH_HOLE");
 }
 
 void expect_contents(Memory &memory, std::initializer_list<Change> changes)

@@ -59,6 +59,12 @@ void nothing(Memory &memory);
 /// A step that reads the first byte and expects it to be as it was made.
 void read_unchanged(Memory &memory);
 
+/// A step that cuts the file to nothing and back: it has no page then.
+void cut_to_a_hole(Memory &memory);
+
+/// A step that leaves the file its other pages, but not those of the first unit.
+void punch_first_unit(Memory &memory);
+
 /// A byte that has changed: offset and new value.
 using Change = std::pair<std::size_t, std::uint8_t>;
 
