@@ -122,6 +122,13 @@ guest_boot_once() {
 	guest_verdict "$rc" "$log" "$deadline"
 }
 
+# guests_end: at the exit, ends the shells that wait for guests in the background, and
+# the guests with them.
+guests_end() {
+	# shellcheck disable=SC2046 # a word each
+	kill $(jobs -pr) 2>/dev/null || true
+}
+
 # guest_watch PID LOG DEADLINE: returns 0 when QEMU has ended or the job has, 1
 # when init did not start in time, 2 when the deadline passed.
 guest_watch() {

@@ -55,16 +55,15 @@ killed() {
 # the same order in judge().
 declare -A guests
 begun=()
-guests_end() {
-	# shellcheck disable=SC2046,SC2317 # a word each; called at the exit
-	kill $(jobs -pr) 2>/dev/null || true
-}
 at_exit guests_end
 begin() {
 	local mutant=$1 name kernel='' initramfs=''
 	name=$(basename -s .patch "$mutant")
 	read -r kernel initramfs < <(mutant_images "$mutant") || true
-	killed "$mutant" "$name" "$kernel" "$initramfs" >"$TAP_DIR/$name.said" 2>&1 &
+	(
+		PVA_CHILD_FILE='' # that is for what runs in the foreground, a build
+		killed "$mutant" "$name" "$kernel" "$initramfs"
+	) >"$TAP_DIR/$name.said" 2>&1 &
 	guests[$name]=$!
 	begun+=("$name")
 }
