@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The rows of scripts/review that compile: the matrix, W=1, sparse, Rust. Needs
+# The rows of scripts/review that compile: the matrix, W=1, sparse. Needs
 # review-compile.sh.
 
 # cell ARCH COMPILER KIND SWITCH VARIANT [EXTRA]: cell_compile, remembered.
@@ -48,7 +48,8 @@ cell_judged() {
 	fi
 }
 
-# matrix_cells ARCH COMPILER: what is to be compiled for it: "KIND SWITCH".
+# matrix_cells ARCH COMPILER: what is to be compiled for it: "KIND SWITCH". Of a backport,
+# without --full, only x86_64 with the options off: it has them where the newest base has them.
 matrix_cells() {
 	local kind switch
 	for kind in "${REVIEW_KINDS[@]}"; do
@@ -59,15 +60,23 @@ matrix_cells() {
 				x86_64-defconfig-none | arm64-defconfig-none | loongarch-defconfig-none | s390-defconfig-none) ;;
 				*) continue ;;
 				esac
+			elif [ "$switch" != none ] && matrix_short "$@"; then
+				continue
 			fi
 			printf '%s %s\n' "$kind" "$switch"
 		done
 	done
 }
 
+# matrix_short ARCH COMPILER: whether the options stay on.
+matrix_short() {
+	[ -z "$REVIEW_QUICK$REVIEW_FULL" ] && [ "$1-$2" != x86_64-clang ] &&
+		[ "$REVIEW_BASE" != "$(base_names | head -n 1)" ]
+}
+
 # matrix_row ARCH COMPILER: all cells of one architecture and compiler.
 matrix_row() {
-	local arch=$1 compiler=$2 log cells kind switch state reason json built=0 same=0 bad=0 first=''
+	local arch=$1 compiler=$2 log cells kind switch state reason json built=0 same=0 bad=0 first='' rest=''
 	log=$(row_log "compile-$arch-$compiler")
 	mapfile -t cells < <(matrix_cells "$arch" "$compiler")
 	if [ ${#cells[@]} -eq 0 ]; then
@@ -103,7 +112,9 @@ matrix_row() {
 	if [ "$bad" -gt 0 ]; then
 		row bad "compile $arch $compiler" "$bad of $built configurations; $first" "$log"
 	else
-		row good "compile $arch $compiler" "$built configurations, no new message; $same more are the same as one of these"
+		! matrix_short "$arch" "$compiler" || rest='; with the options off only with --full'
+		row good "compile $arch $compiler" \
+			"$built configurations, no new message; $same more are the same as one of these$rest"
 	fi
 }
 
@@ -156,47 +167,4 @@ review_warnings() {
 	need_packages sparse
 	warnings_row W=1 W=1
 	warnings_row sparse C=2
-}
-
-# version_below HAVE WANTED
-version_below() {
-	[ "$1" != "$2" ] && [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
-}
-
-# The Rust caller, where rustc and bindgen are as new as the tree wants them.
-review_rust() {
-	local tree tool have wanted log out
-	tree=$(review_tree patched)
-	if ! touched_files | grep -q '\.rs$'; then
-		row skip rust "the series touches no Rust file"
-		return
-	fi
-	for tool in rustc bindgen; do
-		wanted=$("$tree/scripts/min-tool-version.sh" "$tool")
-		if ! command -v "$tool" >/dev/null; then
-			row skip rust "$tool $wanted or newer is not installed"
-			return
-		fi
-		have=$("$tool" --version | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1)
-		if version_below "$have" "$wanted"; then
-			row skip rust "$tool is $have, this tree needs $wanted"
-			return
-		fi
-	done
-	log=$(row_log rust)
-	out=$REVIEW_CACHE/build/$REVIEW_BASE-rust
-	mkdir -p "$out"
-	if rust_make "$tree" "$out" >"$log" 2>&1 </dev/null; then
-		row good rust "rust/kernel.o compiles"
-	else
-		row bad rust "rust/kernel.o does not compile" "$log"
-	fi
-}
-
-rust_make() {
-	local words=(-C "$1" "O=$2" -j"$PVA_JOBS" LLVM="$(clang_suffix)")
-	make "${words[@]}" defconfig &&
-		(cd "$2" && "$1/scripts/config" -d WERROR -d MODVERSIONS -d DEBUG_INFO_BTF -d GCC_PLUGINS -e RUST) &&
-		make "${words[@]}" olddefconfig && grep -q '^CONFIG_RUST=y' "$2/.config" &&
-		make "${words[@]}" rust/kernel.o
 }

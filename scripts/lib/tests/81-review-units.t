@@ -6,7 +6,7 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/tests/tap.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
-for part in rows compile matrix tests neighbours; do
+for part in rows compile matrix rust tests neighbours; do
 	# shellcheck source=scripts/lib/review-rows.sh
 	. "$PVA_LIB/review-$part.sh"
 done
@@ -77,6 +77,18 @@ cell_is patched 3 'mm/memory.c:20:1: warning: new' ''
 ok "something to say: compiled unpatched, too" quiet '["bad",3,100,100]'
 cell_is base 3 'mm/memory.c:10:1: warning: new' ''
 ok "which may have said it as well" quiet '["good",3,100,100]'
+
+# What is compiled: 4 kinds, each as it is and with 5 options off; of a backport less.
+mkdir -p "$TAP_DIR"/bases/v0.{1,2}
+touch "$TAP_DIR"/bases/v0.{1,2}/base
+cells_are() {
+	[ "$(PVA_PATCHES=$TAP_DIR/bases REVIEW_BASE=$1 REVIEW_FULL=$4 matrix_cells "$2" "$3" | wc -l)" -eq "$5" ]
+}
+ok "the whole matrix for the newest base" cells_are v0.2 arm64 clang '' 24
+ok "for another one the options stay on" cells_are v0.1 arm64 clang '' 4
+ok "but on x86_64" cells_are v0.1 x86_64 clang '' 24
+ok "with clang" cells_are v0.1 x86_64 gcc '' 4
+ok "and with --full" cells_are v0.1 arm64 clang 1 24
 
 # Two objects are compiled at once, with a message each that comes in pieces.
 mkdir -p "$REVIEW_CACHE/source/v0.2"
