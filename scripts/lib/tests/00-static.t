@@ -14,7 +14,10 @@ done)
 mapfile -t shell < <(grep -lE '^#!/bin/(bash|sh)|^# shellcheck shell=' -- "${files[@]}")
 mapfile -t cxx < <(printf '%s\n' "${files[@]}" | grep -E '\.(cc|cpp|h)$')
 
-ok "shellcheck: ${#shell[@]} files" shellcheck "${shell[@]}"
+shellcheck_all() {
+	printf '%s\0' "${shell[@]}" | xargs -0 -P "$PVA_JOBS" -n 7 shellcheck
+}
+ok "shellcheck: ${#shell[@]} files" shellcheck_all
 ok "shfmt: the same" shfmt -d "${shell[@]}"
 
 no_script_is_long() {

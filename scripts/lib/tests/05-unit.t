@@ -7,6 +7,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib/tests/tap.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
 need_build_packages
+need_packages ccache
 cache_lock
 source_prepare v7.3
 tree=$(kernel_tree v7.3 base)
@@ -20,8 +21,10 @@ cp -r "$tree/tools/testing/selftests"/{lib.mk,kselftest} "$top/tools/testing/sel
 cp -r "$tree/scripts" "$top/"
 cp -r "$PVA_SELFTEST/per_vma_lock" "$selftest"
 
+# A source file that was compiled before is not compiled again, wherever the tree is.
 make_selftest() {
-	make -C "$selftest" -j"$PVA_JOBS" OUTPUT="$TAP_DIR/out" "$@"
+	CCACHE_DIR=$PVA_CACHE/ccache CCACHE_BASEDIR=$TAP_DIR CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=500M \
+		make -C "$selftest" -j"$PVA_JOBS" OUTPUT="$TAP_DIR/out" CXX="ccache g++" "$@"
 }
 mkdir "$TAP_DIR/out"
 ok "unit tests of the support code" make_selftest check

@@ -43,16 +43,15 @@ unpatched_in_time() {
 	image=$(image_dir "$(variant_commit "$1" base)" fast)
 	time_for "$([ -e "$image/bzImage" ] && echo 12 || echo 24)"
 }
-run() {
-	"$PVA_TOP/scripts/run" --keep "$@" 2> >(tee "$TAP_DIR/stderr" >&2)
-}
+run=("$PVA_TOP/scripts/run" --keep)
 
+controls=() pids=()
 for base in $(base_names); do
 	only=()
 	[ "$base" = "$(base_names | head -n 1)" ] || unpatched_in_time "$base" || only=(--only patched)
 	for config in fast ${PVA_FULL:+debug kcsan}; do
 		dir=$TAP_DIR/$base-$config
-		run --base "$base" --config "$config" "${only[@]}" --output "$dir" >"$OUT" </dev/null && RC=0 || RC=$?
+		"${run[@]}" --base "$base" --config "$config" "${only[@]}" --output "$dir" >"$OUT" </dev/null && RC=0 || RC=$?
 		ok "$base $config: scripts/run ends well" exits 0
 		sed 's/^/# /' "$OUT"
 		ok "$base $config: with the verdict" last_line '^verdict: good \([0-9]+ fault kinds;'
@@ -62,10 +61,22 @@ for base in $(base_names); do
 		skip "$base: the unpatched kernel" "$no_time"
 		continue
 	fi
-	run --base "$base" --only base --expect patched --output "$dir-control" >"$OUT" </dev/null && RC=0 || RC=$?
+	controls+=("$base")
+done
+
+# The controls, all at once: each is one guest.
+at_exit guests_end
+for base in "${controls[@]}"; do
+	"${run[@]}" --base "$base" --only base --expect patched --output "$TAP_DIR/$base-control" \
+		>"$TAP_DIR/output-$base" </dev/null &
+	pids+=($!)
+done
+for i in "${!controls[@]}"; do
+	base=${controls[i]} OUT=$TAP_DIR/output-${controls[i]}
+	wait "${pids[i]}" && RC=0 || RC=$?
 	ok "$base: the unpatched kernel does not pass for a patched one" exits 1
 	ok "$base: it fails in exactly the tests of what the series changes" \
-		fails_exactly "$TAP_DIR/$base-fast" "$dir-control"
+		fails_exactly "$TAP_DIR/$base-fast" "$TAP_DIR/$base-control"
 	printf '# %s: %d tests fail\n' "$base" "$(wc -l <"$TAP_DIR/failed")"
 done
 done_testing
