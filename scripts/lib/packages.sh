@@ -9,14 +9,8 @@
 # need_packages PACKAGE[:COMMAND-OR-FILE]...: installs what is missing, after
 # listing it. With PVA_NO_INSTALL set it only lists, and exits 4.
 need_packages() {
-	local item probe missing=() as_root=()
-	for item; do
-		probe=${item#*:}
-		case $probe in
-		/*) [ -e "$probe" ] || missing+=("${item%%:*}") ;;
-		*) command -v "$probe" >/dev/null || missing+=("${item%%:*}") ;;
-		esac
-	done
+	local missing=() as_root=()
+	mapfile -t missing < <(packages_missing "$@")
 	[ ${#missing[@]} -gt 0 ] || return 0
 	note "missing Debian packages: ${missing[*]}"
 	[ -z "${PVA_NO_INSTALL:-}" ] ||
@@ -34,6 +28,20 @@ need_packages() {
 		env DEBIAN_FRONTEND=noninteractive \
 		apt-get -q -y --no-install-recommends install "${missing[@]}" ||
 		die 3 "apt-get install ${missing[*]} failed: see $PVA_CACHE/log/apt-install"
+	mapfile -t missing < <(packages_missing "$@")
+	[ ${#missing[@]} -eq 0 ] || die 3 "installed, but does not bring what is needed: ${missing[*]}"
+}
+
+# packages_missing PACKAGE[:COMMAND-OR-FILE]...: those without that command or file.
+packages_missing() {
+	local item probe
+	for item; do
+		probe=${item#*:}
+		case $probe in
+		/*) [ -e "$probe" ] || printf '%s\n' "${item%%:*}" ;;
+		*) command -v "$probe" >/dev/null || printf '%s\n' "${item%%:*}" ;;
+		esac
+	done
 }
 
 need_build_packages() {

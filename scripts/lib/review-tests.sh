@@ -13,7 +13,7 @@ review_vma() {
 		return
 	fi
 	need_build_packages
-	need_packages liburcu-dev:/usr/include/urcu.h
+	need_packages "liburcu-dev:/usr/include/$(gcc -print-multiarch)/urcu.h"
 	vma_test "$tree" >"$log" 2>&1 </dev/null || rc=$?
 	if [ $rc -eq 0 ]; then
 		row good vma "tools/testing/vma: $(grep -E 'tests? (run|passed)' "$log" | tail -n 1)"

@@ -52,6 +52,28 @@ capture env PVA_LIB="$PVA_LIB" bash "$TAP_DIR/dies.t"
 ok "a test that dies is one that fails, and the next ones run" exits 0 '^ok 3 - captured' '^1\.\.4$'
 ok "  and it says why" whole_file
 
+# Packages, with an apt-get that brings one file, whatever it is asked for.
+mkdir "$TAP_DIR/apt"
+printf '#!/bin/sh\nexec "$@"\n' >"$TAP_DIR/apt/sudo"
+cat >"$TAP_DIR/apt/apt-get" <<SCRIPT
+#!/bin/sh
+echo "\$@" >>"$TAP_DIR/apt/asked"
+touch "$TAP_DIR/apt/file"
+SCRIPT
+chmod +x "$TAP_DIR"/apt/*
+with_apt() {
+	rm -f "$TAP_DIR"/apt/{asked,file}
+	PATH=$TAP_DIR/apt:$PATH PVA_CACHE=$TAP_DIR/cache PVA_NO_INSTALL='' need_packages "$@"
+}
+asked_for() {
+	grep -q "install.* $1\$" "$TAP_DIR/apt/asked"
+}
+capture with_apt "brings-it:$TAP_DIR/apt/file" "has-it:$TAP_DIR/apt/sudo"
+ok "a missing package is installed" exits 0 'missing Debian packages: brings-it$'
+ok "  and no other" asked_for brings-it
+capture with_apt "brings-it:$TAP_DIR/apt/file" "no-good:$TAP_DIR/apt/elsewhere"
+ok "one that does not bring what it is needed for" exits 3 'does not bring what is needed: no-good$'
+
 # Options that a script gives to those that it starts, as scripts/run does to fault-cost.
 cat >"$TAP_DIR/parent" <<'SCRIPT'
 . "$PVA_LIB/common.sh"
