@@ -118,7 +118,7 @@ messages_new() {
 }
 
 messages_plain() {
-	sed -E 's/:[0-9]+(:[0-9]+)?(: ?| )/: /; s/:[0-9]+(:[0-9]+)?-[0-9]+: /: /; s/ (on|at) line [0-9]+\.?$/ \1 a line/' "$1" | sort
+	sed -E 's/:[0-9]+(:[0-9]+)?(: ?| )/: /; s/:[0-9]+(:[0-9]+)?-[0-9]+: /: /; s/ line [0-9]+\b/ a line/g' "$1" | sort
 }
 
 # report_write: report.json and report.md from the rows.
