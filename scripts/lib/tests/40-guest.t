@@ -84,12 +84,13 @@ capture boot_init '/bin/busybox mkdir /dev; /bin/busybox mount -t devtmpfs devtm
 echo "Oops: int3: 0000 [#1] SMP" >/dev/kmsg; exit 1'
 ok "one that trips over QEMU is booted once more" exits $GUEST_PANIC 'was being patched: booting once more'
 twice() {
-	[ "$(grep -c 'the kernel panicked' "$OUT")" -eq 2 ]
+	[ "$(grep -c "$1" "$OUT")" -eq 2 ]
 }
-ok "  and no more than that" twice
+ok "  and no more than that" twice 'the kernel panicked'
 PVA_BOOT_SECONDS=15
 capture boot_init '/bin/busybox sleep 300'
 ok "a kernel that never gets to init" exits $GUEST_NO_INIT 'did not get to init in 15s; the end of' 'Run /init as init process'
+ok "  is booted once more, and no more than that" twice 'did not get to init in 15s'
 PVA_BOOT_SECONDS=120
 ok "  leaves no QEMU" no_qemu_left
 cp "$TAP_DIR/good" "$TAP_DIR/initramfs"
