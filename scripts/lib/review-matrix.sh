@@ -51,17 +51,16 @@ cell_judged() {
 # matrix_cells ARCH COMPILER: what is to be compiled for it: "KIND SWITCH". Of a backport,
 # without --full, only x86_64 with the options off: it has them where the newest base has them.
 matrix_cells() {
-	local kind switch
+	local kind switch switches=("${REVIEW_SWITCHES[@]}")
+	! matrix_short "$@" || switches=(none)
 	for kind in "${REVIEW_KINDS[@]}"; do
-		for switch in "${REVIEW_SWITCHES[@]}"; do
+		for switch in "${switches[@]}"; do
 			if [ -n "$REVIEW_QUICK" ]; then
 				case $1-$kind-$switch in
 				x86_64-tinyconfig-* | x86_64-allnoconfig-none) ;;
 				x86_64-defconfig-none | arm64-defconfig-none | loongarch-defconfig-none | s390-defconfig-none) ;;
 				*) continue ;;
 				esac
-			elif [ "$switch" != none ] && matrix_short "$@"; then
-				continue
 			fi
 			printf '%s %s\n' "$kind" "$switch"
 		done
@@ -70,8 +69,7 @@ matrix_cells() {
 
 # matrix_short ARCH COMPILER: whether the options stay on.
 matrix_short() {
-	[ -z "$REVIEW_QUICK$REVIEW_FULL" ] && [ "$1-$2" != x86_64-clang ] &&
-		[ "$REVIEW_BASE" != "$(base_names | head -n 1)" ]
+	[ -z "$REVIEW_QUICK$REVIEW_FULL" ] && [ "$1-$2" != x86_64-clang ] && ! is_newest
 }
 
 # matrix_row ARCH COMPILER: all cells of one architecture and compiler.

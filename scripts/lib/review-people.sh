@@ -94,7 +94,7 @@ review_maintainers() {
 	path=$(snippet_path)
 	maintainers_with_snippet "$tree" >"$dir.with"
 	if cmp -s "$dir.with" "$tree/MAINTAINERS"; then
-		if [ "$REVIEW_BASE" = "$(base_names | head -n 1)" ]; then
+		if is_newest; then
 			row bad maintainers "this tree has no entry '$entry'"
 		else
 			row skip maintainers "this tree has no entry '$entry': MAINTAINERS.snippet is for the newest base"

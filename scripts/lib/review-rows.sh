@@ -111,6 +111,16 @@ touched_files() {
 	sed -n 's|^diff --git a/\(.*\) b/.*|\1|p' "${@:-${MAPFILE[@]}}" | sort -u
 }
 
+# is_newest: whether it is the newest base that is being reviewed, and not a backport.
+is_newest() {
+	[ "$REVIEW_BASE" = "$(base_names | head -n 1)" ]
+}
+
+# version_below HAVE WANTED
+version_below() {
+	[ "$1" != "$2" ] && [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
+}
+
 # messages_new OLD NEW: the lines of NEW that OLD does not have, line numbers
 # apart.
 messages_new() {

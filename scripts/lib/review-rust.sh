@@ -3,11 +3,6 @@
 #
 # The row of scripts/review for the Rust caller. Needs review-compile.sh.
 
-# version_below HAVE WANTED
-version_below() {
-	[ "$1" != "$2" ] && [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
-}
-
 # The Rust caller, where rustc and bindgen are as new as the tree wants them.
 review_rust() {
 	local tree tool have wanted log out

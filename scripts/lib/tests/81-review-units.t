@@ -6,7 +6,7 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/tests/tap.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/tap.sh"
-for part in rows compile matrix rust tests neighbours; do
+for part in rows compile matrix tests neighbours; do
 	# shellcheck source=scripts/lib/review-rows.sh
 	. "$PVA_LIB/review-$part.sh"
 done
